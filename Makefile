@@ -1,0 +1,151 @@
+# containerd-recover: `make`, `sudo make check`, `sudo make demo`, `make help`.
+
+VERSION := 0.1.0
+# debug, asan or release: a folder each, so that objects never mix.
+PROFILE ?= debug
+CC      ?= gcc
+B       := build/$(PROFILE)$(if $(filter clang%,$(CC)),-clang)
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+
+PREFIX     ?= /usr
+LIBEXECDIR ?= $(PREFIX)/libexec
+SYSCONFDIR ?= /etc
+MANDIR     ?= $(PREFIX)/share/man
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+
+# Linked: small, and needed on (almost) every path. Opened when first needed
+# (scanners/dl.h): the rest. Of those only the headers are used here.
+LINKED := jansson libmnl libbsd inih
+LOADED := libsystemd mount libarchive libcurl
+
+SCANNERS_SRC := $(sort $(wildcard scanners/*.c scanners/*/*.c))
+RECOVER_SRC  := $(sort $(wildcard recover/*.c recover/*/*.c))
+SRC          := $(SCANNERS_SRC) $(RECOVER_SRC)
+SCANNERS     := $(SCANNERS_SRC:%.c=$(B)/%.o)
+OBJ          := $(SRC:%.c=$(B)/%.o)
+LIB_OBJ      := $(filter-out $(B)/recover/main.o,$(OBJ))
+UNIT_TESTS   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZERS      := $(patsubst %.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+HELPERS      := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/helpers/*.c tests/bench/*.c)))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wformat=2 -Wundef -Wvla -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wpointer-arith \
+	-Wcast-align -Wno-cpp -Wimplicit-fallthrough -Wunused-result -Werror
+CFLAGS.debug   := -Og -g3
+CFLAGS.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
+LDFLAGS.asan    := -fsanitize=address,undefined
+LDFLAGS.release := -pie -Wl,-z,relro,-z,now
+LINKED_CFLAGS  := $(shell pkg-config --cflags $(LINKED) $(LOADED) | sed 's/-I/-isystem /g')
+LINKED_LIBS    := $(shell pkg-config --libs $(LINKED))
+ALL_CFLAGS  := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -I. -I$(B) \
+	$(WARNINGS) $(CFLAGS.$(PROFILE)) $(LINKED_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS := -Wl,--as-needed $(LDFLAGS.$(PROFILE)) $(LDFLAGS)
+LIBS        := $(LINKED_LIBS) -lpthread -ldl
+
+.PHONY: all
+all: $(B)/containerd-recover
+
+.PHONY: help
+help:
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+
+#: make                 build/debug/containerd-recover (PROFILE=debug|asan|release, CC=gcc|clang)
+#: make check           as root: lint aside, every test: unit, cli, layers, real nodes
+#: make check-unit      the unit and command-line tests alone
+#: make check-node      the tests on a real systemd + containerd + CNI node
+#: make check-matrix    the same story on containerd 1.7 and 2.1 (debootstrap, needs a network)
+#: make bench           figures for docs/BENCHMARKS.md
+#: make demo            a crash loop and its cure on a throw-away real node
+#: make lint            clang-tidy, cppcheck, shellcheck, man page, size caps
+#: make layers          proves that scanners change nothing and triage is pure
+#: make fuzz            short fuzzing runs of every parser
+#: make install         DESTDIR, PREFIX; make uninstall
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/containerd-recover: $(OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+# Unit tests link everything but main(), with the calls that tests make fail
+# (tests/unit/fault.h) wrapped.
+WRAPPED := openat $(shell awk -F'[^A-Za-z0-9_]' '/^WRAP/ { print $$2 }' tests/unit/fault.c)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/tap.o $(B)/tests/unit/fault.o $(LIB_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS) -o $@
+
+# Programs that tests and benchmarks run; each a file of its own.
+$(B)/tests/helpers/% $(B)/tests/bench/%: $(B)/tests/%.o $(LIB_OBJ)
+$(HELPERS): $(B)/%: $(B)/%.o $(LIB_OBJ)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
+
+build/fuzz/tests/fuzz/%: tests/fuzz/%.c $(filter-out recover/main.c,$(SRC))
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $@"
+	$(Q)clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g -O1 \
+		$(filter-out -fanalyzer,$(ALL_CFLAGS)) $^ $(LIBS) -o $@
+
+.PHONY: check check-unit check-node check-matrix bench demo
+check: layers helpers $(B)/containerd-recover $(UNIT_TESTS)
+	tests/run $(B) unit cli node
+
+check-unit: helpers $(B)/containerd-recover $(UNIT_TESTS)
+	tests/run $(B) unit cli
+
+check-node: helpers $(B)/containerd-recover
+	tests/run $(B) node
+
+check-matrix: helpers $(B)/containerd-recover
+	tests/node/matrix.sh $(B)
+
+.PHONY: helpers
+helpers: $(HELPERS)
+
+bench: helpers
+	$(MAKE) PROFILE=release all helpers
+	tests/bench/run build/release
+
+demo: all helpers
+	tests/node/demo.sh $(B)
+
+MUTATORS := [fl]?(unlink|rename|mkdir|mknod|symlink|link|chmod|chown|truncate|setxattr|removexattr)(at2?|64)?|rmdir|p?writev?(64)?|remove|fwrite|creat|u?mount2?|setns|unshare|kill|tgkill|pidfd_send_signal|fork|vfork|posix_spawnp?|exec[lv]p?e?|fexecve|system|popen|ioctl|syscall
+
+# Scanners may link nothing that changes the node (sys.o wraps the raw system
+# calls named below and no other); triage may link nothing at all. On the debug
+# profile: sanitizers and hardening add symbols of their own.
+.PHONY: layers
+layers:
+	$(Q)$(MAKE) --no-print-directory PROFILE=debug CC=gcc layers-of-debug
+
+.PHONY: layers-of-debug
+layers-of-debug: $(SCANNERS) $(B)/recover/triage.o
+	@echo "  LAYERS"
+	$(Q)! nm -uP $(filter-out $(B)/scanners/sys.o,$(SCANNERS)) | grep -wE '$(MUTATORS)'
+	$(Q)! nm -uP $(B)/scanners/sys.o | grep -wE '$(MUTATORS)' | grep -vw syscall
+	$(Q)! grep -n 'syscall(' scanners/sys.c | grep -v 'SYS_openat2'
+	$(Q)! nm -uP $(B)/recover/triage.o | grep .
+	$(Q)! grep -n 'include "recover/' scanners/*.[ch]
+
+.PHONY: lint
+lint:
+	tests/lint
+
+.PHONY: fuzz
+fuzz: $(FUZZERS)
+	tests/fuzz/run $(FUZZERS)
+
+.SECONDARY:
+
+-include systemd/install.mk
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

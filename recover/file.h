@@ -1,0 +1,30 @@
+/*
+ * Writing small files so that a crash leaves the old content or the new, never
+ * half of one.
+ */
+#ifndef RECOVER_FILE_H
+#define RECOVER_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * Write @size bytes of @data as @name below @dirfd with @mode: to a temporary
+ * name, fsync, rename, fsync of the directory.
+ *
+ * Returns 0, or a negative errno with the old file as it was.
+ */
+int file_replace(int dirfd, const char *name, const void *data, size_t size, mode_t mode);
+
+/* Write all of @data to @fd. Returns 0, or a negative errno after a part. */
+int file_write_all(int fd, const void *data, size_t size);
+
+/*
+ * mkdir -p of the absolute @path, new directories with @mode.
+ *
+ * Returns an fd of it (links of the administrator's are followed), or a
+ * negative errno.
+ */
+int file_make_dirs(const char *path, mode_t mode);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * System calls that the C library does not wrap. The one place below scanners/
+ * where syscall(2) may stand (`make layers` checks which numbers it names).
+ */
+#ifndef SCANNERS_SYS_H
+#define SCANNERS_SYS_H
+
+#include <stdint.h>
+
+/*
+ * openat2(2). @resolve is a set of RESOLVE_* from linux/openat2.h.
+ *
+ * Returns a new fd (always O_CLOEXEC), or a negative errno; -ENOSYS where the
+ * kernel or a seccomp filter has no openat2.
+ */
+int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+
+#endif

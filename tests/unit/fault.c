@@ -1,0 +1,83 @@
+#include "tests/unit/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *armed_function;
+static int calls_left, armed_error;
+static bool fired;
+
+void fault_arm(const char *function, int n, int error)
+{
+	armed_function = function;
+	calls_left = n;
+	armed_error = error;
+	fired = false;
+}
+
+bool fault_fired(void)
+{
+	armed_function = NULL;
+	return fired;
+}
+
+static bool hit(const char *function)
+{
+	if (!armed_function ||
+	    (strcmp(armed_function, function) != 0 && strcmp(armed_function, "any") != 0))
+		return false;
+	if (--calls_left != 0)
+		return false;
+	fired = true;
+	errno = armed_error;
+	return true;
+}
+
+/* WRAP(function, type, failure, parameters, arguments): the Makefile reads the
+ * first word behind "WRAP(" for ld's --wrap. */
+#define WRAP(function, type, failure, parameters, arguments) \
+	type __real_##function parameters; \
+	type __wrap_##function parameters; \
+	type __wrap_##function parameters \
+	{ \
+		return hit(#function) ? (failure) : __real_##function arguments; \
+	}
+
+WRAP(fsync, int, -1, (int fd), (fd))
+WRAP(fdatasync, int, -1, (int fd), (fd))
+WRAP(renameat, int, -1, (int a, const char *b, int c, const char *d), (a, b, c, d))
+WRAP(renameat2, int, -1, (int a, const char *b, int c, const char *d, unsigned e), (a, b, c, d, e))
+WRAP(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
+WRAP(unlinkat, int, -1, (int a, const char *b, int c), (a, b, c))
+WRAP(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
+WRAP(fstat, int, -1, (int a, struct stat *b), (a, b))
+WRAP(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, d))
+WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
+WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
+WRAP(flock, int, -1, (int a, int b), (a, b))
+WRAP(malloc, void *, NULL, (size_t a), (a))
+WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
+WRAP(realloc, void *, NULL, (void *a, size_t b), (a, b))
+
+int __real_openat(int dirfd, const char *path, int flags, ...);
+int __wrap_openat(int dirfd, const char *path, int flags, ...);
+int __wrap_openat(int dirfd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+
+	if (flags & O_CREAT) {
+		va_list args;
+
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	return hit("openat") ? -1 : __real_openat(dirfd, path, flags, mode);
+}

@@ -1,0 +1,26 @@
+/*
+ * Makes the n-th call of a function fail, so that every failure path runs:
+ *
+ *	for (int n = 1; ; n++) {
+ *		fault_arm("fsync", n, EIO);
+ *		r = quarantine_…();
+ *		if (!fault_fired())
+ *			break;		// no n-th call: all were covered
+ *		CHECK(r < 0);
+ *		…what is left on disk…
+ *	}
+ *
+ * Calls from our objects are caught (ld --wrap), calls inside libraries are not.
+ */
+#ifndef TESTS_UNIT_FAULT_H
+#define TESTS_UNIT_FAULT_H
+
+#include <stdbool.h>
+
+/* The @n-th call (from 1) of @function fails with @error; "any" is every wrapped one. */
+void fault_arm(const char *function, int n, int error);
+
+/* Disarm; returns whether the fault happened since fault_arm(). */
+bool fault_fired(void);
+
+#endif

@@ -1,0 +1,96 @@
+#include "tests/unit/tap.h"
+
+#include <ftw.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static unsigned tests, failures;
+static bool test_failed;
+static const char *skip_reason;
+
+bool tap_check(bool ok, const char *file, int line, const char *text)
+{
+	if (!ok) {
+		test_failed = true;
+		printf("# %s:%d: failed: %s\n", file, line, text);
+	}
+	return ok;
+}
+
+bool tap_check_int(long long got, long long want, const char *file, int line, const char *text)
+{
+	if (!tap_check(got == want, file, line, text))
+		printf("#   got %lld, want %lld\n", got, want);
+	return got == want;
+}
+
+bool tap_check_str(const char *got, const char *want, const char *file, int line,
+		   const char *text)
+{
+	bool same = got && want ? strcmp(got, want) == 0 : got == want;
+
+	if (!tap_check(same, file, line, text))
+		printf("#   got  \"%s\"\n#   want \"%s\"\n", got ? got : "(null)",
+		       want ? want : "(null)");
+	return same;
+}
+
+void tap_skip(const char *reason)
+{
+	skip_reason = reason;
+}
+
+void tap_run(void (*test)(void), const char *name)
+{
+	test_failed = false;
+	skip_reason = NULL;
+	test();
+	tests++;
+	failures += test_failed;
+	printf("%s %u - %s", test_failed ? "not ok" : "ok", tests, name);
+	if (skip_reason)
+		printf(" # SKIP %s", skip_reason);
+	printf("\n");
+	fflush(stdout);
+}
+
+int tap_done(void)
+{
+	printf("1..%u\n", tests);
+	return failures ? 1 : 0;
+}
+
+static char tmpdir[PATH_MAX];
+static pid_t tmpdir_owner;
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static void remove_tmpdir(void)
+{
+	if (getpid() == tmpdir_owner)
+		(void)nftw(tmpdir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+const char *tap_tmpdir(const char *base)
+{
+	if (!base)
+		base = getenv("TMPDIR");
+	if (!base)
+		base = "/tmp";
+	if (snprintf(tmpdir, sizeof(tmpdir), "%s/recover-test.XXXXXX", base) >= PATH_MAX ||
+	    !mkdtemp(tmpdir)) {
+		printf("Bail out! no temporary directory below %s\n", base);
+		exit(1);
+	}
+	tmpdir_owner = getpid();
+	(void)atexit(remove_tmpdir);
+	return tmpdir;
+}
