@@ -1,6 +1,6 @@
 /*
  * Reading bbolt files (containerd's meta.db and a snapshotter's metadata.db)
- * without bbolt. Read-only, on a byte buffer: format in go.etcd.io/bbolt
+ * without bbolt. Read-only, by pread(2): format in go.etcd.io/bbolt
  * internal/common. Integers are little-endian, as on every node we support.
  */
 #ifndef SCANNERS_BOLT_H
@@ -20,7 +20,7 @@ enum bolt_state {
 
 enum bolt_damage {
 	BOLT_DAMAGE_NONE,
-	BOLT_NOT_A_FILE,	/* a directory, a link, a device */
+	BOLT_NOT_A_FILE,	/* a directory, a fifo, a device */
 	BOLT_TOO_SHORT,		/* less than two pages, or shorter than its high-water mark */
 	BOLT_META_INVALID,	/* no meta page has the magic: "invalid database" */
 	BOLT_META_VERSION,	/* "version mismatch" */
@@ -55,15 +55,18 @@ struct bolt_finding {
 };
 
 /*
- * The two meta pages of the file @fd and the root page they point to (id,
- * type, bounds): what costs three reads and can be done at every start. Uses
- * pread(2), no memory map.
+ * The two meta pages of the file @fd, the header of the freelist's page where
+ * there is one, and the root page (id, type, bounds): what costs a handful of
+ * reads and can be done at every start.
  *
  * Always fills @ret; a file that cannot be read is BOLT_UNREAD with its errno.
  */
 void bolt_peek(int fd, struct bolt_finding *ret);
 
-/* The same for @name below @dirfd; tells absent, empty and not-a-file apart. */
+/*
+ * The same for @name below @dirfd; tells absent, empty and not-a-file apart. A
+ * link, which containerd would follow, is BOLT_UNREAD with -ELOOP.
+ */
 void bolt_peek_at(int dirfd, const char *name, struct bolt_finding *ret);
 
 /*
