@@ -1,0 +1,254 @@
+#include "recover/policy.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+enum { POLICY_FILE_MAX = 1 << 16, DAY = 24 * 3600 };
+
+#define KEY(section, name, member, type, fallback, min, max) \
+	{ section, name, type, fallback, min, max, offsetof(struct policy, member) }
+
+const struct policy_key policy_keys[] = {
+	KEY("crash-loop", "failures", failures, POLICY_NUMBER, 3, 2, 100),
+	KEY("crash-loop", "window", window_sec, POLICY_SECONDS, 600, 10, DAY),
+	KEY("crash-loop", "healthy", healthy_sec, POLICY_SECONDS, 60, 1, DAY),
+	KEY("bloat", "entries", bloat_entries, POLICY_NUMBER, 200000, 1000, UINT64_MAX),
+	KEY("bloat", "probe", probe_msec, POLICY_MSEC, 2000, 10, 60000),
+	KEY("quarantine", "automatic", automatic, POLICY_BOOL, 1, 0, 1),
+	KEY("quarantine", "cooldown", cooldown_sec, POLICY_SECONDS, 6 * 3600, 60, 30 * DAY),
+	KEY("quarantine", "grace", grace_sec, POLICY_SECONDS, 900, 0, 30 * DAY),
+	KEY("quarantine", "min_free_space", min_free_bytes, POLICY_SIZE, 32 << 20, 0, UINT64_MAX),
+	KEY("quarantine", "min_free_inodes", min_free_inodes, POLICY_NUMBER, 256, 0, UINT64_MAX),
+	KEY("clear", "term_grace", term_grace_msec, POLICY_MSEC, 2000, 0, 60000),
+	KEY("sweep", "plugin_timeout", plugin_sec, POLICY_SECONDS, 10, 1, 600),
+	KEY("sweep", "plugins_at_once", plugins_at_once, POLICY_NUMBER, 4, 1, 64),
+	KEY("purge", "max_rate", max_rate, POLICY_NUMBER, 5000, 0, UINT_MAX),
+	KEY("purge", "max_workers", max_workers, POLICY_NUMBER, 8, 1, 64),
+	KEY("purge", "urgent_free", urgent_free_percent, POLICY_NUMBER, 16, 0, 100),
+	KEY("start", "budget", budget_sec, POLICY_SECONDS, 30, 1, 600),
+};
+const unsigned policy_key_count = ARRAY_SIZE(policy_keys);
+
+static void set(struct policy *policy, const struct policy_key *key, uint64_t value)
+{
+	char *member = (char *)policy + key->offset;
+
+	if (key->type == POLICY_BOOL)
+		*(bool *)member = value;
+	else
+		memcpy(member, &value, sizeof(value));
+}
+
+void policy_init(struct policy *policy)
+{
+	*policy = (struct policy){ 0 };
+	for (unsigned i = 0; i < policy_key_count; i++)
+		set(policy, &policy_keys[i], policy_keys[i].fallback);
+}
+
+static const struct unit {
+	enum policy_type type;
+	const char *suffix;
+	uint64_t factor;
+} units[] = {
+	{ POLICY_NUMBER, "", 1 },
+	{ POLICY_SECONDS, "", 1 },    { POLICY_SECONDS, "s", 1 },
+	{ POLICY_SECONDS, "min", 60 }, { POLICY_SECONDS, "m", 60 },
+	{ POLICY_SECONDS, "h", 3600 }, { POLICY_SECONDS, "d", DAY },
+	{ POLICY_MSEC, "ms", 1 },      { POLICY_MSEC, "s", 1000 },
+	{ POLICY_SIZE, "", 1 },	       { POLICY_SIZE, "K", 1 << 10 },
+	{ POLICY_SIZE, "M", 1 << 20 }, { POLICY_SIZE, "G", 1 << 30 },
+};
+
+static int parse_bool(const char *text, uint64_t *ret)
+{
+	if (strcmp(text, "yes") == 0 || strcmp(text, "true") == 0 || strcmp(text, "on") == 0)
+		*ret = 1;
+	else if (strcmp(text, "no") == 0 || strcmp(text, "false") == 0 || strcmp(text, "off") == 0)
+		*ret = 0;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_value(const struct policy_key *key, const char *text, uint64_t *ret)
+{
+	uint64_t number;
+	char *end;
+
+	if (key->type == POLICY_BOOL)
+		return parse_bool(text, ret);
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	number = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	while (*end == ' ')
+		end++;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		if (units[i].type != key->type || strcmp(units[i].suffix, end) != 0)
+			continue;
+		if (__builtin_mul_overflow(number, units[i].factor, &number))
+			return -ERANGE;
+		if (number < key->min || number > key->max)
+			return -ERANGE;
+		*ret = number;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static const char *type_hint(enum policy_type type)
+{
+	switch (type) {
+	case POLICY_BOOL:
+		return "yes or no";
+	case POLICY_NUMBER:
+		return "a whole number";
+	case POLICY_SECONDS:
+		return "a time such as 90s, 15min, 6h or 1d";
+	case POLICY_MSEC:
+		return "a time such as 500ms or 2s";
+	case POLICY_SIZE:
+		return "a size such as 64M or 1G";
+	}
+	return "";
+}
+
+struct parse {
+	struct policy *policy;
+	const char *file;
+	char *problem;
+	bool no_memory;
+};
+
+static int note_problem(struct parse *parse, char *problem)
+{
+	if (!parse->problem)
+		parse->problem = problem;
+	else
+		free(problem);
+	return 0; /* inih's word for "stop here" */
+}
+
+static int on_key(void *data, const char *section, const char *name, const char *text)
+{
+	struct parse *parse = data;
+	char *problem = NULL;
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < policy_key_count; i++) {
+		const struct policy_key *key = &policy_keys[i];
+		int r;
+
+		if (strcmp(key->section, section) != 0 || strcmp(key->name, name) != 0)
+			continue;
+		r = parse_value(key, text, &value);
+		if (r == 0) {
+			set(parse->policy, key, value);
+			return 1;
+		}
+		if (r == -ERANGE)
+			r = asprintf(&problem, "%s: [%s] %s = %s is out of range (%" PRIu64 " to %" PRIu64 ")",
+				     parse->file, section, name, text, key->min, key->max);
+		else
+			r = asprintf(&problem, "%s: [%s] %s = %s is not understood; give %s",
+				     parse->file, section, name, text, type_hint(key->type));
+		parse->no_memory |= r < 0;
+		return note_problem(parse, r < 0 ? NULL : problem);
+	}
+	if (asprintf(&problem, "%s: [%s] has no key %s; see containerd-recover(8) for the keys",
+		     parse->file, section, name) < 0) {
+		parse->no_memory = true;
+		problem = NULL;
+	}
+	return note_problem(parse, problem);
+}
+
+int policy_parse(const char *text, const char *name, struct policy *policy, char **ret_problem)
+{
+	struct policy changed = *policy;
+	struct parse parse = { .policy = &changed, .file = name };
+	int line = ini_parse_string(text, on_key, &parse);
+
+	if (line == 0 && !parse.problem && !parse.no_memory) {
+		*policy = changed;
+		return 0;
+	}
+	if (!parse.problem && !parse.no_memory && line > 0 &&
+	    asprintf(&parse.problem, "%s:%d: neither a [section] nor a key = value", name, line) < 0)
+		parse.problem = NULL;
+	*ret_problem = parse.problem;
+	return parse.problem ? -EINVAL : -ENOMEM;
+}
+
+static int read_file(int dirfd, const char *name, struct policy *policy, char **ret_problem)
+{
+	cleanup_free char *text = NULL;
+	int r = dir_read_file(dirfd, name, POLICY_FILE_MAX, &text, NULL);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		if (asprintf(ret_problem, "%s cannot be read: %s", name, strerror(-r)) < 0)
+			*ret_problem = NULL;
+		return r;
+	}
+	return policy_parse(text, name, policy, ret_problem);
+}
+
+static int is_conf(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return len > 5 && entry->d_name[0] != '.' && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+static int read_dropins(int etc_fd, struct policy *policy, char **ret_problem)
+{
+	cleanup_fd int fd = openat(etc_fd, "containerd-recover.conf.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirent **entries;
+	int n, r = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	n = scandirat(fd, ".", &entries, is_conf, alphasort);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = read_file(fd, entries[i]->d_name, policy, ret_problem);
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+int policy_read(const char *etc_path, struct policy *ret, char **ret_problem)
+{
+	cleanup_fd int etc_fd = dir_open_path(etc_path);
+	struct policy policy;
+	int r;
+
+	policy_init(ret);
+	*ret_problem = NULL;
+	if (etc_fd < 0)
+		return etc_fd;
+	policy = *ret;
+	r = read_file(etc_fd, "containerd-recover.conf", &policy, ret_problem);
+	if (r == 0)
+		r = read_dropins(etc_fd, &policy, ret_problem);
+	if (r == 0)
+		*ret = policy;
+	return r;
+}

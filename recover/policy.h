@@ -1,0 +1,69 @@
+/*
+ * The administrator's policy: /etc/containerd-recover.conf, then
+ * /etc/containerd-recover.conf.d/<name>.conf in the order of their names. Every
+ * key has a default; a key or value that is not understood makes the policy
+ * invalid, and an invalid policy acts on nothing.
+ */
+#ifndef RECOVER_POLICY_H
+#define RECOVER_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct policy {
+	/* [crash-loop] */
+	uint64_t failures;    /* failed starts that make a loop */
+	uint64_t window_sec;  /* within this time */
+	uint64_t healthy_sec; /* READY for this long ends a loop */
+	/* [bloat] */
+	uint64_t bloat_entries; /* files and directories that make a root bloated */
+	uint64_t probe_msec;	/* longest time spent counting them */
+	/* [quarantine] */
+	bool automatic;		/* preflight may act; off: it only says what it would do */
+	uint64_t cooldown_sec;	/* no second quarantine within this time */
+	uint64_t grace_sec;	/* a quarantine is kept this long before its purge */
+	uint64_t min_free_bytes; /* below: no space, hands off */
+	uint64_t min_free_inodes;
+	/* [clear] */
+	uint64_t term_grace_msec; /* SIGTERM to SIGKILL for lost containers */
+	/* [sweep] */
+	uint64_t plugin_sec;	  /* longest run of one CNI plugin */
+	uint64_t plugins_at_once;
+	/* [purge] */
+	uint64_t max_rate;    /* entries per second in gentle mode, 0: adaptive alone */
+	uint64_t max_workers; /* ceiling of threads in urgent mode */
+	uint64_t urgent_free_percent; /* blocks or inodes below: urgent, and the grace ends */
+	/* [start] */
+	uint64_t budget_sec;  /* preflight gives up after this and lets containerd start */
+};
+
+/* One key, for the parser, the man page's test and `plan --format=json`. */
+struct policy_key {
+	const char *section, *name;
+	enum policy_type { POLICY_BOOL, POLICY_NUMBER, POLICY_SECONDS, POLICY_MSEC, POLICY_SIZE } type;
+	uint64_t fallback, min, max;
+	unsigned offset; /* in struct policy */
+};
+
+extern const struct policy_key policy_keys[];
+extern const unsigned policy_key_count;
+
+/* The defaults. */
+void policy_init(struct policy *policy);
+
+/*
+ * Read the policy files below the directory @etc_path ("/etc").
+ *
+ * Returns 0, or a negative errno with @ret the defaults and *@ret_problem a
+ * line that names file, line, key and cure (the caller's, to free(); NULL for
+ * -ENOMEM). -EINVAL: a file is there but not understood.
+ */
+int policy_read(const char *etc_path, struct policy *ret, char **ret_problem);
+
+/*
+ * Take one file's text as policy. Same results as policy_read(); @name is for
+ * the message.
+ */
+int policy_parse(const char *text, const char *name, struct policy *policy, char **ret_problem);
+
+#endif

@@ -1,0 +1,90 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "recover/file.h"
+#include "recover/policy.h"
+#include "scanners/cleanup.h"
+#include "tests/unit/tap.h"
+
+static void test_defaults_lie_within_their_bounds(void)
+{
+	for (unsigned i = 0; i < policy_key_count; i++) {
+		const struct policy_key *key = &policy_keys[i];
+
+		CHECK(key->fallback >= key->min && key->fallback <= key->max);
+	}
+}
+
+static void test_values_and_units(void)
+{
+	cleanup_free char *problem = NULL;
+	struct policy policy;
+
+	policy_init(&policy);
+	CHECK_EQ(policy_parse("[quarantine]\ngrace = 2h\nautomatic = no\nmin_free_space = 1G\n"
+			      "[clear]\nterm_grace=500ms\n", "x", &policy, &problem), 0);
+	CHECK_EQ(policy.grace_sec, 7200);
+	CHECK_EQ(policy.automatic, false);
+	CHECK_EQ(policy.min_free_bytes, 1 << 30);
+	CHECK_EQ(policy.term_grace_msec, 500);
+	CHECK_EQ(policy.failures, 3);
+}
+
+static void refused(const char *text, const char *naming)
+{
+	cleanup_free char *problem = NULL;
+	struct policy policy, before;
+
+	policy_init(&policy);
+	before = policy;
+	CHECK_EQ(policy_parse(text, "file", &policy, &problem), -EINVAL);
+	if (CHECK(problem != NULL))
+		CHECK(strstr(problem, naming) != NULL);
+	CHECK(memcmp(&policy, &before, sizeof(policy)) == 0);
+}
+
+static void test_what_is_not_understood_is_named_and_changes_nothing(void)
+{
+	refused("[quarantine]\ngrace = 15min\ngracee = 1\n", "gracee");
+	refused("[quarantine]\ngrace = soon\n", "15min");
+	refused("[crash-loop]\nfailures = 1\n", "out of range");
+	refused("[crash-loop]\nfailures = 99999999999999999999999\n", "out of range");
+	refused("[crash-loop]\nfailures = -3\n", "whole number");
+	refused("[crash-loop]\nfailures\n", "file:2");
+	refused("[quarantine]\ncooldown = 99999999999999999d\n", "out of range");
+}
+
+static void test_dropins_come_after_the_file_in_order(void)
+{
+	const char *etc = tap_tmpdir(NULL);
+	cleanup_fd int fd = open(etc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int conf_d = -EBADF;
+	cleanup_free char *problem = NULL;
+	struct policy policy;
+
+	CHECK_EQ(policy_read(etc, &policy, &problem), 0);
+	CHECK_EQ(policy.grace_sec, 900);
+	CHECK_EQ(mkdirat(fd, "containerd-recover.conf.d", 0755), 0);
+	conf_d = openat(fd, "containerd-recover.conf.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(file_replace(fd, "containerd-recover.conf", "[quarantine]\ngrace=1s\n", 21, 0644), 0);
+	CHECK_EQ(file_replace(conf_d, "20.conf", "[quarantine]\ngrace=3s\n", 21, 0644), 0);
+	CHECK_EQ(file_replace(conf_d, "10.conf", "[quarantine]\ngrace=2s\n", 21, 0644), 0);
+	CHECK_EQ(file_replace(conf_d, "30.txt", "[quarantine]\ngrace=4s\n", 21, 0644), 0);
+	CHECK_EQ(policy_read(etc, &policy, &problem), 0);
+	CHECK_EQ(policy.grace_sec, 3);
+	CHECK_EQ(file_replace(conf_d, "40.conf", "nonsense", 8, 0644), 0);
+	CHECK_EQ(policy_read(etc, &policy, &problem), -EINVAL);
+	CHECK_EQ(policy.grace_sec, 900);
+}
+
+int main(void)
+{
+	RUN(test_defaults_lie_within_their_bounds);
+	RUN(test_values_and_units);
+	RUN(test_what_is_not_understood_is_named_and_changes_nothing);
+	RUN(test_dropins_come_after_the_file_in_order);
+	return tap_done();
+}
