@@ -1,0 +1,110 @@
+/*
+ * Facts: what was seen of the node, what could not be seen, and when. One plain
+ * struct without pointers, so that triage is a pure function of it, and with a
+ * JSON form, so that a decision can be shown, tested and replayed.
+ */
+#ifndef RECOVER_FACTS_H
+#define RECOVER_FACTS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum facts_answer { ANSWER_UNKNOWN, ANSWER_NO, ANSWER_YES };
+
+/* Who holds the flock on meta.db. */
+enum facts_lock {
+	LOCK_UNKNOWN,
+	LOCK_FREE,
+	LOCK_BY_UNIT,  /* the unit's own main process: containerd runs */
+	LOCK_BY_OTHER,
+	LOCK_NO_FILE,  /* nothing to lock */
+};
+
+/* Same meaning as enum bolt_state, kept apart so that triage needs no scanner. */
+enum facts_db { DB_UNREAD, DB_ABSENT, DB_EMPTY, DB_SOUND, DB_DAMAGED };
+
+enum facts_config { FACTS_CONFIG_UNKNOWN, FACTS_CONFIG_DEFAULTS, FACTS_CONFIG_SOUND, FACTS_CONFIG_INVALID };
+
+enum { FACT_TEXT = 256, FACT_PATH = 1024 };
+
+struct facts {
+	struct {
+		int64_t realtime_sec;
+		char boot_id[40];
+		char version[32]; /* of containerd-recover */
+		bool by_hand;	  /* `now` by an operator, who asks for a fresh root */
+		bool force;	  /* and overrides cool-down and hold file */
+	} taken;
+	struct {
+		char unit[FACT_TEXT];
+		uint32_t config; /* enum facts_config */
+		char config_problem[FACT_TEXT];
+		bool policy_invalid;
+		char policy_problem[FACT_TEXT];
+		bool automatic; /* policy lets preflight act */
+		char root[FACT_PATH]; /* links resolved */
+		char state[FACT_PATH];
+		bool foreign_snapshotter;
+		char foreign_what[FACT_TEXT];
+	} config;
+	struct {
+		uint32_t attempts, failures, window_sec, failures_needed;
+		bool last_failed;
+		char last_result[40], last_code[40], last_status[40];
+	} ledger;
+	struct {
+		bool hold;
+		bool cooling_down; /* a quarantine was made within the cool-down */
+		uint64_t cooldown_left_sec;
+		uint32_t quarantines; /* kept at present */
+	} history;
+	struct {
+		int32_t error; /* negative errno of looking at it; 0: seen */
+		bool is_link, is_mount_point, is_empty;
+		bool child_mount; /* the root and one of its top directories are mount points */
+		uint32_t mount_expected; /* enum facts_answer: fstab or a mount unit wants one there */
+		uint64_t dev, ino;
+	} root;
+	struct {
+		int32_t error;
+		char type[32];
+		bool read_only;
+		uint64_t block_bytes, blocks, blocks_free, inodes, inodes_free;
+		bool no_space, no_inodes; /* below the policy's marks */
+	} fs;
+	struct {
+		uint32_t state; /* enum facts_db */
+		char damage[64];
+		int32_t error;
+		uint64_t page, size;
+		bool whole_tree; /* every page was checked */
+		uint32_t lock;	 /* enum facts_lock */
+		uint32_t lock_pid;
+		bool under_lock; /* read while we held the flock */
+	} meta;
+	struct {
+		bool looked;
+		uint64_t entries;
+		bool complete; /* entries is exact */
+		bool bloated;  /* entries reached the policy's mark */
+		uint32_t msec;
+		uint64_t mark;
+	} count;
+	struct {
+		bool looked, complete;
+		uint32_t sandboxes, shims, bundles, links, reservations, cache_files;
+		uint32_t foreign_tasks; /* living tasks of other clients' namespaces */
+		char foreign_namespace[64];
+	} pods;
+};
+
+json_t *facts_to_json(const struct facts *facts);
+
+/*
+ * Returns 0, or -EINVAL with *@ret_problem naming the member that is missing or
+ * of the wrong type (the caller's, to free()), or -ENOMEM.
+ */
+int facts_from_json(const json_t *json, struct facts *ret, char **ret_problem);
+
+#endif

@@ -1,0 +1,237 @@
+#include "recover/triage.h"
+
+static bool config_invalid(const struct facts *f)
+{
+	return f->config.config == FACTS_CONFIG_INVALID;
+}
+
+static bool config_unknown(const struct facts *f)
+{
+	return f->config.config == FACTS_CONFIG_UNKNOWN;
+}
+
+static bool root_not_mounted(const struct facts *f)
+{
+	return f->root.mount_expected == ANSWER_YES && !f->root.is_mount_point;
+}
+
+static bool root_unreadable(const struct facts *f)
+{
+	return f->root.error != 0 || f->fs.error != 0 ||
+	       (f->meta.state == DB_UNREAD && f->meta.error != 0);
+}
+
+static bool read_only(const struct facts *f)
+{
+	return f->fs.read_only;
+}
+
+static bool no_space(const struct facts *f)
+{
+	return f->fs.no_space;
+}
+
+static bool no_inodes(const struct facts *f)
+{
+	return f->fs.no_inodes;
+}
+
+static bool lock_held(const struct facts *f)
+{
+	return f->meta.lock == LOCK_BY_OTHER || f->meta.lock == LOCK_UNKNOWN;
+}
+
+static bool foreign_snapshotter(const struct facts *f)
+{
+	return f->config.foreign_snapshotter;
+}
+
+static bool foreign_tasks(const struct facts *f)
+{
+	return f->pods.foreign_tasks > 0;
+}
+
+static bool child_mount(const struct facts *f)
+{
+	return f->root.child_mount;
+}
+
+static bool root_empty(const struct facts *f)
+{
+	return f->root.is_empty;
+}
+
+static bool containerd_runs(const struct facts *f)
+{
+	return f->meta.lock == LOCK_BY_UNIT && !f->taken.by_hand;
+}
+
+static bool policy_invalid(const struct facts *f)
+{
+	return f->config.policy_invalid;
+}
+
+static bool hold(const struct facts *f)
+{
+	return f->history.hold && !f->taken.force;
+}
+
+static bool cooling_down(const struct facts *f)
+{
+	return f->history.cooling_down && !f->taken.force;
+}
+
+static bool scan_incomplete(const struct facts *f)
+{
+	return !f->pods.looked || !f->pods.complete || f->root.mount_expected == ANSWER_UNKNOWN;
+}
+
+static bool not_automatic(const struct facts *f)
+{
+	return !f->config.automatic && !f->taken.by_hand;
+}
+
+static bool crash_loop(const struct facts *f)
+{
+	return f->ledger.failures_needed > 0 && f->ledger.failures >= f->ledger.failures_needed;
+}
+
+/* Read without the lock a page may be half written; such damage is no proof. By
+ * hand containerd may still run here: it is judged again once it is stopped. */
+static bool meta_damaged(const struct facts *f)
+{
+	return f->meta.state == DB_DAMAGED &&
+	       (f->meta.under_lock || (f->taken.by_hand && f->meta.lock == LOCK_BY_UNIT));
+}
+
+static bool bloated_loop(const struct facts *f)
+{
+	return crash_loop(f) && f->count.looked && f->count.bloated;
+}
+
+static bool asked(const struct facts *f)
+{
+	return f->taken.by_hand;
+}
+
+static bool count_ran_out(const struct facts *f)
+{
+	return crash_loop(f) && f->count.looked && !f->count.bloated && !f->count.complete;
+}
+
+static bool unexplained_loop(const struct facts *f)
+{
+	return crash_loop(f);
+}
+
+static bool always(const struct facts *f)
+{
+	(void)f;
+	return true;
+}
+
+#define FRESH_ROOT (STEP_CLEAR | STEP_QUARANTINE | STEP_SWEEP | STEP_PURGE)
+
+const struct rule triage_rules[] = {
+	/* Causes outside the data root: a fresh one would not help, or would hurt. */
+	{ "config-invalid", RULE_CAUSE, config_invalid, 0, SHOW_CONFIG | SHOW_LEDGER,
+	  "containerd's configuration is one it refuses",
+	  "a configuration that containerd accepts", "hands-off:config" },
+	{ "config-unknown", RULE_CAUSE, config_unknown, 0, SHOW_CONFIG,
+	  "containerd's configuration cannot be read, so its data root is not known",
+	  "a readable configuration, or --root and --state", "hands-off:config-unknown" },
+	{ "root-not-mounted", RULE_CAUSE, root_not_mounted, 0, SHOW_ROOT,
+	  "a file system is meant to be mounted at the data root and is not",
+	  "the mount", "hands-off:not-mounted" },
+	{ "root-unreadable", RULE_CAUSE, root_unreadable, 0, SHOW_ROOT | SHOW_FS | SHOW_META,
+	  "the data root cannot be read; the disk or its mount is the cause",
+	  "a data root that can be read", "hands-off:io-error" },
+	{ "read-only", RULE_CAUSE, read_only, 0, SHOW_FS,
+	  "the data root's file system is read-only",
+	  "a writable file system", "hands-off:read-only" },
+	{ "no-space", RULE_CAUSE, no_space, 0, SHOW_FS,
+	  "the data root's file system is full; moving the root frees nothing",
+	  "free space", "hands-off:no-space" },
+	{ "no-inodes", RULE_CAUSE, no_inodes, 0, SHOW_FS,
+	  "the data root's file system has no inodes left; moving the root frees none",
+	  "free inodes", "hands-off:no-inodes" },
+	{ "lock-held", RULE_CAUSE, lock_held, 0, SHOW_LOCK,
+	  "another process holds meta.db, or it cannot be told whether one does",
+	  "the end of that process", "hands-off:lock-held" },
+	{ "foreign-snapshotter", RULE_CAUSE, foreign_snapshotter, 0, SHOW_CONFIG,
+	  "snapshots live outside the data root, and a fresh root would not match them",
+	  "a snapshotter that keeps its data below the root", "hands-off:foreign-snapshotter" },
+	{ "foreign-tasks", RULE_CAUSE, foreign_tasks, 0, SHOW_PODS,
+	  "another client's containers run on this containerd",
+	  "the end of those containers", "hands-off:foreign-tasks" },
+	{ "child-mount", RULE_CAUSE, child_mount, 0, SHOW_ROOT,
+	  "the data root is a mount point and so is a directory in it; they cannot be moved as one",
+	  "that mount's absence", "hands-off:child-mount" },
+	{ "root-empty", RULE_CAUSE, root_empty, 0, SHOW_ROOT,
+	  "the data root is empty: there is nothing to cure, or its disk is missing",
+	  "data in the root", "hands-off:root-empty" },
+
+	/* Brakes, which count only where a rule further down would act. */
+	{ "running", RULE_BRAKE, containerd_runs, 0, SHOW_LOCK,
+	  "containerd runs", "containerd stopped, or `containerd-recover now`", "hands-off:running" },
+	{ "policy-invalid", RULE_BRAKE, policy_invalid, 0, SHOW_POLICY,
+	  "the policy file is not understood, so the administrator's will is not known",
+	  "a policy file without errors", "hands-off:policy" },
+	{ "hold", RULE_BRAKE, hold, 0, SHOW_HISTORY,
+	  "an operator's hold file is in place",
+	  "the hold file's removal, or `now --force`", "hands-off:hold" },
+	{ "cool-down", RULE_BRAKE, cooling_down, 0, SHOW_HISTORY,
+	  "a quarantine was made a short while ago; a second one in a row does not help",
+	  "the end of the cool-down, or `now --force`", "hands-off:cool-down" },
+	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, 0, SHOW_PODS | SHOW_ROOT,
+	  "the node could not be looked at in full",
+	  "a scan that sees all", "hands-off:scan-incomplete" },
+	{ "not-automatic", RULE_BRAKE, not_automatic, 0, SHOW_POLICY,
+	  "the policy does not let containerd's start be acted on",
+	  "[quarantine] automatic = yes, or `containerd-recover now`", "hands-off:not-automatic" },
+
+	/* Positive evidence. */
+	{ "meta-damaged", RULE_CURE, meta_damaged, FRESH_ROOT, SHOW_META | SHOW_LEDGER,
+	  "meta.db is damaged, read by ourselves under its lock",
+	  "a sound meta.db", "quarantine-root" },
+	{ "bloat-loop", RULE_CURE, bloated_loop, FRESH_ROOT, SHOW_LEDGER | SHOW_COUNT,
+	  "containerd fails to start again and again on a bloated data root",
+	  "fewer failed starts, or fewer files in the root", "quarantine-root" },
+	{ "asked", RULE_CURE, asked, FRESH_ROOT, SHOW_META | SHOW_PODS,
+	  "an operator asks for a fresh data root",
+	  "not asking", "quarantine-root" },
+
+	/* Nothing to act on. */
+	{ "count-ran-out", RULE_NONE, count_ran_out, 0, SHOW_LEDGER | SHOW_COUNT,
+	  "containerd fails to start again and again; whether the root is bloated could not be told in time",
+	  "a longer [bloat] probe, or `containerd-recover now`", "undecided" },
+	{ "unexplained-loop", RULE_NONE, unexplained_loop, 0, SHOW_LEDGER | SHOW_COUNT | SHOW_META,
+	  "containerd fails to start again and again for no cause that was found",
+	  "evidence of a cause; `containerd-recover now` if a fresh root is wanted", "undecided" },
+	{ "healthy", RULE_NONE, always, 0, SHOW_LEDGER | SHOW_META,
+	  "nothing is wrong that was looked for",
+	  "damage in meta.db, or a crash loop on a bloated root", "none" },
+};
+const size_t triage_rule_count = sizeof(triage_rules) / sizeof(triage_rules[0]);
+
+static const struct rule *first_match(const struct facts *facts, bool brakes)
+{
+	const struct rule *rule = triage_rules;
+
+	while ((rule->kind == RULE_BRAKE && !brakes) || !rule->matches(facts))
+		rule++;
+	return rule;
+}
+
+struct decision triage(const struct facts *facts)
+{
+	const struct rule *wanted = first_match(facts, false);
+	const struct rule *rule = wanted->steps ? first_match(facts, true) : wanted;
+	struct decision decision = {
+		.rule = rule,
+		.vetoed = rule == wanted ? NULL : wanted,
+		.steps = rule->steps,
+	};
+
+	return decision;
+}
