@@ -1,0 +1,195 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "recover/facts.h"
+#include "recover/triage.h"
+#include "scanners/cleanup.h"
+#include "tests/unit/tap.h"
+
+/* A node that deserves the most drastic plan twice over; each case takes a reason away. */
+static struct facts doomed(void)
+{
+	struct facts f = { 0 };
+
+	f.config.config = FACTS_CONFIG_SOUND;
+	f.config.automatic = true;
+	f.ledger.failures = f.ledger.failures_needed = 3;
+	f.root.mount_expected = ANSWER_NO;
+	f.meta.state = DB_DAMAGED;
+	f.meta.lock = LOCK_FREE;
+	f.meta.under_lock = true;
+	f.count.looked = f.count.bloated = true;
+	f.pods.looked = f.pods.complete = true;
+	return f;
+}
+
+static const char *rule_of(const struct facts *f)
+{
+	return triage(f).rule->id;
+}
+
+static void test_damage_needs_no_loop_but_the_lock(void)
+{
+	struct facts f = doomed();
+
+	CHECK_STR(rule_of(&f), "meta-damaged");
+	f.ledger.failures = 0;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+	CHECK_EQ(triage(&f).steps, STEP_CLEAR | STEP_QUARANTINE | STEP_SWEEP | STEP_PURGE);
+	f.meta.under_lock = false;
+	CHECK_STR(rule_of(&f), "healthy");
+	f.meta.lock = LOCK_BY_UNIT;
+	CHECK_STR(rule_of(&f), "healthy");
+	f.taken.by_hand = true;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+}
+
+static void test_bloat_needs_both_reasons(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	CHECK(triage(&f).steps & STEP_QUARANTINE);
+	f.ledger.failures = 2;
+	CHECK_STR(rule_of(&f), "healthy");
+	f = doomed();
+	f.meta.state = DB_SOUND;
+	f.count.bloated = false;
+	CHECK_STR(rule_of(&f), "count-ran-out");
+	f.count.complete = true;
+	CHECK_STR(rule_of(&f), "unexplained-loop");
+	f.count.looked = false;
+	CHECK_STR(rule_of(&f), "unexplained-loop");
+}
+
+/* Everything that must stop a quarantine, set on a node that deserves one. */
+static void vetoed(const struct facts *f, const char *id)
+{
+	CHECK_STR(rule_of(f), id);
+	CHECK_EQ(triage(f).steps, 0);
+}
+
+static void test_each_cause_vetoes(void)
+{
+	struct facts f = doomed();
+
+#define VETO(change, rule_id) \
+	do { \
+		f = doomed(); \
+		change; \
+		vetoed(&f, rule_id); \
+		f.taken.by_hand = f.taken.force = true; /* no way round a cause */ \
+		vetoed(&f, rule_id); \
+	} while (0)
+	VETO(f.config.config = FACTS_CONFIG_INVALID, "config-invalid");
+	VETO(f.config.config = FACTS_CONFIG_UNKNOWN, "config-unknown");
+	VETO(f.root.mount_expected = ANSWER_YES, "root-not-mounted");
+	VETO(f.root.error = -5, "root-unreadable");
+	VETO(f.fs.error = -5, "root-unreadable");
+	VETO((f.meta.state = DB_UNREAD, f.meta.error = -5), "root-unreadable");
+	VETO(f.fs.read_only = true, "read-only");
+	VETO(f.fs.no_space = true, "no-space");
+	VETO(f.fs.no_inodes = true, "no-inodes");
+	VETO(f.meta.lock = LOCK_BY_OTHER, "lock-held");
+	VETO(f.meta.lock = LOCK_UNKNOWN, "lock-held");
+	VETO(f.config.foreign_snapshotter = true, "foreign-snapshotter");
+	VETO(f.pods.foreign_tasks = 1, "foreign-tasks");
+	VETO(f.root.child_mount = true, "child-mount");
+	VETO(f.root.is_empty = true, "root-empty");
+#undef VETO
+	f = doomed();
+	f.root.mount_expected = ANSWER_YES;
+	f.root.is_mount_point = true;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+}
+
+static void test_each_brake_vetoes_and_names_what_it_stopped(void)
+{
+	struct facts f;
+
+#define BRAKE(change, rule_id) \
+	do { \
+		f = doomed(); \
+		change; \
+		vetoed(&f, rule_id); \
+		if (CHECK(triage(&f).vetoed != NULL)) \
+			CHECK_STR(triage(&f).vetoed->id, "meta-damaged"); \
+		f.meta.state = DB_SOUND; \
+		f.ledger.failures = 0; \
+		CHECK_STR(rule_of(&f), "healthy"); \
+	} while (0)
+	BRAKE(f.config.policy_invalid = true, "policy-invalid");
+	BRAKE(f.history.hold = true, "hold");
+	BRAKE(f.history.cooling_down = true, "cool-down");
+	BRAKE(f.pods.complete = false, "scan-incomplete");
+	BRAKE(f.pods.looked = false, "scan-incomplete");
+	BRAKE(f.root.mount_expected = ANSWER_UNKNOWN, "scan-incomplete");
+	BRAKE(f.config.automatic = false, "not-automatic");
+#undef BRAKE
+}
+
+static void test_an_operator_may_ask_and_may_force(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.ledger.failures = 0;
+	f.config.automatic = false;
+	f.taken.by_hand = true;
+	CHECK_STR(rule_of(&f), "asked");
+	f.history.hold = f.history.cooling_down = true;
+	CHECK_STR(rule_of(&f), "hold");
+	f.taken.force = true;
+	CHECK_STR(rule_of(&f), "asked");
+	f.pods.complete = false;
+	CHECK_STR(rule_of(&f), "scan-incomplete");
+}
+
+/* Every rule is reachable, or it is dead weight. */
+static void test_ids_are_unique_and_the_last_rule_matches_always(void)
+{
+	struct facts nothing = { 0 };
+
+	for (size_t i = 0; i < triage_rule_count; i++) {
+		for (size_t j = 0; j < i; j++)
+			CHECK(strcmp(triage_rules[i].id, triage_rules[j].id) != 0);
+		CHECK(!triage_rules[i].steps == (triage_rules[i].kind != RULE_CURE));
+	}
+	CHECK(triage_rules[triage_rule_count - 1].matches(&nothing));
+}
+
+static void test_facts_survive_json(void)
+{
+	struct facts f = doomed(), back;
+	json_t *json;
+	cleanup_free char *problem = NULL;
+
+	(void)strcpy(f.config.root, "/var/lib/containerd");
+	f.root.ino = 1234567890123;
+	f.fs.error = -5;
+	json = facts_to_json(&f);
+	CHECK_EQ(facts_from_json(json, &back, &problem), 0);
+	CHECK(memcmp(&f, &back, sizeof(f)) == 0);
+
+	json_object_set_new(json_object_get(json, "meta"), "state", json_string("odd"));
+	CHECK_EQ(facts_from_json(json, &back, &problem), -22);
+	CHECK_STR(problem, "meta.state is not of its type");
+	json_object_del(json_object_get(json, "meta"), "state");
+	free(problem);
+	CHECK_EQ(facts_from_json(json, &back, &problem), -22);
+	CHECK_STR(problem, "meta.state is missing");
+	json_decref(json);
+}
+
+int main(void)
+{
+	RUN(test_damage_needs_no_loop_but_the_lock);
+	RUN(test_bloat_needs_both_reasons);
+	RUN(test_each_cause_vetoes);
+	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
+	RUN(test_an_operator_may_ask_and_may_force);
+	RUN(test_ids_are_unique_and_the_last_rule_matches_always);
+	RUN(test_facts_survive_json);
+	return tap_done();
+}
