@@ -1,0 +1,639 @@
+#include "scanners/walk.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+enum {
+	BLOCK_SIZE = 32 * 1024,	 /* of one getdents64(2): what a deadline waits for */
+	CACHED_LEVELS = 8,	 /* blocks and fds that a worker keeps */
+	QUEUE_SIZE = 64,	 /* directories that wait for a worker */
+	WORKERS_START = 2,
+	STACK_SIZE = 128 * 1024,
+	TICK_MSEC = 2,		 /* between two looks at the workers; grows to … */
+	TICK_MAX_MSEC = 100,
+	SLACK_MSEC = 50,	 /* a worker that has not ended so long after the end hangs */
+	WAITING_PERCENT = 70,	 /* of the cores' time used: below it, workers wait for the disk */
+};
+
+/* A directory that is being read, or whose children wait in the queue. */
+struct open_dir {
+	atomic_uint refs;
+	int fd;
+};
+
+struct job {
+	struct open_dir *parent;
+	struct walk_tag tag;
+	unsigned depth;
+	char name[NAME_MAX + 1]; /* empty: the parent itself */
+};
+
+struct walk {
+	struct walk_options options;
+	atomic_uint refs;
+	atomic_bool stop;
+	atomic_uint_fast64_t entries;
+	atomic_int error;
+	atomic_bool incomplete;
+
+	pthread_mutex_t mutex;
+	pthread_cond_t work, ended;
+	struct job queue[QUEUE_SIZE];
+	unsigned head;
+	atomic_uint queued;
+	unsigned busy, running, started;
+};
+
+struct level {
+	struct open_dir *dir; /* NULL: closed for now, to be opened by ".." */
+	dev_t dev;	      /* of a closed one */
+	ino_t ino;
+	off_t resume; /* d_off of the last entry taken */
+	struct walk_tag tag;
+};
+
+struct block {
+	size_t used, at;
+	char data[BLOCK_SIZE] __attribute__((aligned(8)));
+};
+
+struct worker {
+	struct walk *walk;
+	unsigned index;
+	struct walk_sums seen; /* not yet told, all in the deepest level */
+	struct level *levels;
+	size_t count, room;
+	unsigned depth; /* of levels[0] */
+	struct block blocks[CACHED_LEVELS];
+};
+
+static uint64_t now_usec(clockid_t clock)
+{
+	struct timespec t;
+
+	(void)clock_gettime(clock, &t); /* these clocks always exist */
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void note_error(struct walk *walk, int error)
+{
+	int none = 0;
+
+	atomic_store(&walk->incomplete, true);
+	(void)atomic_compare_exchange_strong(&walk->error, &none, error); /* the first one counts */
+}
+
+static void dir_unref(struct open_dir *dir)
+{
+	if (!dir || atomic_fetch_sub(&dir->refs, 1) != 1)
+		return;
+	(void)close(dir->fd);
+	free(dir);
+}
+
+/* Takes @fd over, also on failure. */
+static struct open_dir *dir_new(int fd)
+{
+	struct open_dir *dir = malloc(sizeof(*dir));
+
+	if (!dir) {
+		(void)close(fd);
+		return NULL;
+	}
+	*dir = (struct open_dir){ .refs = 1, .fd = fd };
+	return dir;
+}
+
+static void walk_unref(struct walk *walk)
+{
+	if (atomic_fetch_sub(&walk->refs, 1) != 1)
+		return;
+	for (; walk->queued > 0; walk->queued--)
+		dir_unref(walk->queue[walk->head++ % QUEUE_SIZE].parent);
+	(void)pthread_mutex_destroy(&walk->mutex);
+	(void)pthread_cond_destroy(&walk->work);
+	(void)pthread_cond_destroy(&walk->ended);
+	free(walk);
+}
+
+/* Tell what was seen since the last time; true: it is enough. */
+static bool tell(struct worker *w)
+{
+	struct walk *walk = w->walk;
+	uint64_t total;
+
+	if (w->seen.entries > 0) {
+		total = atomic_fetch_add(&walk->entries, w->seen.entries) + w->seen.entries;
+		if (walk->options.tally)
+			walk->options.tally(w->levels[w->count - 1].tag, &w->seen, w->index,
+					    walk->options.data);
+		w->seen = (struct walk_sums){ 0 };
+		if (walk->options.stop_at && total >= walk->options.stop_at)
+			atomic_store(&walk->stop, true);
+	}
+	return atomic_load(&walk->stop);
+}
+
+/* What is too deep to stay open is found again by "..". */
+static int close_level(struct level *level)
+{
+	struct stat st;
+
+	if (!level->dir)
+		return 0;
+	if (fstat(level->dir->fd, &st) < 0)
+		return -errno;
+	level->dev = st.st_dev;
+	level->ino = st.st_ino;
+	dir_unref(level->dir);
+	level->dir = NULL;
+	return 0;
+}
+
+static int reopen_level(struct worker *w, struct level *level, int child_fd)
+{
+	cleanup_fd int fd = -EBADF;
+	struct stat st;
+
+	fd = openat(child_fd, "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	/* The child was moved meanwhile: ".." leads elsewhere. */
+	if (st.st_dev != level->dev || st.st_ino != level->ino)
+		return -ESTALE;
+	if (lseek(fd, level->resume, SEEK_SET) < 0)
+		return -errno;
+	level->dir = dir_new(take_fd(&fd));
+	if (!level->dir)
+		return -ENOMEM;
+	w->blocks[(size_t)(level - w->levels) % CACHED_LEVELS].used = 0;
+	w->blocks[(size_t)(level - w->levels) % CACHED_LEVELS].at = 0;
+	return 0;
+}
+
+static int grow_levels(struct worker *w)
+{
+	size_t room = w->room ? w->room * 2 : CACHED_LEVELS * 4;
+	struct level *levels = realloc(w->levels, room * sizeof(*levels));
+
+	if (!levels)
+		return -ENOMEM;
+	w->levels = levels;
+	w->room = room;
+	return 0;
+}
+
+/* Takes @dir over, also on failure. */
+static int push_level(struct worker *w, struct open_dir *dir, struct walk_tag tag)
+{
+	struct block *block = &w->blocks[w->count % CACHED_LEVELS];
+	int r = 0;
+
+	if (w->count == w->room)
+		r = grow_levels(w);
+	if (r == 0 && w->count >= CACHED_LEVELS)
+		r = close_level(&w->levels[w->count - CACHED_LEVELS]);
+	if (r < 0) {
+		dir_unref(dir);
+		return r;
+	}
+	w->levels[w->count++] = (struct level){ .dir = dir, .tag = tag };
+	block->used = block->at = 0;
+	return 0;
+}
+
+/* On failure the levels above cannot be read to their ends. */
+static int pop_level(struct worker *w)
+{
+	struct open_dir *dir = w->levels[--w->count].dir;
+	int r = 0;
+
+	if (w->count > 0 && !w->levels[w->count - 1].dir)
+		r = reopen_level(w, &w->levels[w->count - 1], dir->fd);
+	dir_unref(dir);
+	return r;
+}
+
+static void measure(struct worker *w, int fd, const char *name)
+{
+	struct statx stx;
+
+	if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_BLOCKS, &stx) == 0)
+		w->seen.bytes += stx.stx_blocks * 512;
+	else if (errno != ENOENT)
+		note_error(w->walk, -errno);
+}
+
+static bool is_dot(const char *name)
+{
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* What may be a directory; where the file system does not tell, opening does. */
+static bool may_be_dir(const struct dirent64 *entry)
+{
+	return entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
+}
+
+/*
+ * Take the entries of the deepest level up to its next subdirectory. Returns 1
+ * with its name, valid until the next call, 0 at the end, or a negative errno;
+ * -ECANCELED: it is enough.
+ */
+static int next_dir(struct worker *w, const char **ret_name)
+{
+	struct block *block = &w->blocks[(w->count - 1) % CACHED_LEVELS];
+	struct level *level = &w->levels[w->count - 1];
+	const struct dirent64 *entry;
+
+	for (;;) {
+		if (block->at == block->used) {
+			ssize_t n;
+
+			if (tell(w))
+				return -ECANCELED;
+			n = getdents64(level->dir->fd, block->data, sizeof(block->data));
+			if (n <= 0)
+				return n < 0 ? -errno : 0;
+			block->used = (size_t)n;
+			block->at = 0;
+		}
+		entry = (const void *)(block->data + block->at);
+		block->at += entry->d_reclen;
+		level->resume = entry->d_off;
+		if (is_dot(entry->d_name))
+			continue;
+		w->seen.entries++;
+		if (w->walk->options.measure)
+			measure(w, level->dir->fd, entry->d_name);
+		if (may_be_dir(entry)) {
+			*ret_name = entry->d_name;
+			return 1;
+		}
+	}
+}
+
+/* Let another worker have it, if the queue is short. */
+static bool offer(struct worker *w, const char *name, struct walk_tag tag)
+{
+	struct walk *walk = w->walk;
+	struct open_dir *dir = w->levels[w->count - 1].dir;
+	size_t len = strlen(name);
+	struct job *job;
+	bool taken = false;
+
+	if (atomic_load_explicit(&walk->queued, memory_order_relaxed) >= QUEUE_SIZE ||
+	    len >= sizeof(job->name))
+		return false;
+	(void)pthread_mutex_lock(&walk->mutex);
+	if (walk->queued < QUEUE_SIZE) {
+		job = &walk->queue[(walk->head + walk->queued) % QUEUE_SIZE];
+		atomic_fetch_add(&dir->refs, 1);
+		job->parent = dir;
+		job->tag = tag;
+		job->depth = w->depth + (unsigned)w->count;
+		memcpy(job->name, name, len + 1);
+		walk->queued++;
+		taken = true;
+		(void)pthread_cond_signal(&walk->work);
+	}
+	(void)pthread_mutex_unlock(&walk->mutex);
+	return taken;
+}
+
+static int descend(struct worker *w, const struct open_dir *parent, const char *name,
+		   struct walk_tag tag)
+{
+	int fd = dir_open_beneath(parent->fd, name);
+	struct open_dir *dir;
+
+	/* Gone, replaced or not a directory after all; or a mount, which is not ours. */
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
+		return 0;
+	if (fd < 0)
+		return fd;
+	dir = dir_new(fd);
+	if (!dir)
+		return -ENOMEM;
+	return push_level(w, dir, tag);
+}
+
+static struct walk_tag enter(const struct worker *w, const char *name)
+{
+	const struct walk_options *options = &w->walk->options;
+	struct walk_tag tag = w->levels[w->count - 1].tag;
+
+	if (!options->enter)
+		return tag;
+	return options->enter(tag, name, w->depth + (unsigned)w->count, options->data);
+}
+
+static void drop_levels(struct worker *w)
+{
+	while (w->count > 0)
+		dir_unref(w->levels[--w->count].dir);
+}
+
+/* A subdirectory of the deepest level: another worker's, or the next level. */
+static void meet(struct worker *w, const char *name)
+{
+	struct walk_tag tag = enter(w, name);
+	int r;
+
+	if (offer(w, name, tag) || tell(w))
+		return;
+	r = descend(w, w->levels[w->count - 1].dir, name, tag);
+	if (r < 0)
+		note_error(w->walk, r);
+}
+
+/* Until the levels are done, or it is enough. */
+static void walk_levels(struct worker *w)
+{
+	const char *name = NULL;
+	int r = 0;
+
+	while (w->count > 0 && r >= 0) {
+		r = next_dir(w, &name);
+		if (r > 0) {
+			meet(w, name);
+			continue;
+		}
+		if (r == -ECANCELED)
+			break;
+		if (r < 0 && r != -ENOENT) /* ENOENT: removed while open */
+			note_error(w->walk, r);
+		(void)tell(w);
+		r = pop_level(w);
+		if (r < 0)
+			note_error(w->walk, r);
+	}
+	drop_levels(w);
+}
+
+static void do_job(struct worker *w, struct job *job)
+{
+	int r;
+
+	w->depth = job->depth;
+	if (job->name[0]) {
+		r = descend(w, job->parent, job->name, job->tag);
+		dir_unref(job->parent);
+	} else {
+		r = push_level(w, job->parent, job->tag);
+	}
+	if (r < 0)
+		note_error(w->walk, r);
+	walk_levels(w);
+}
+
+static bool take_job(struct walk *walk, struct job *ret)
+{
+	bool taken = false;
+
+	(void)pthread_mutex_lock(&walk->mutex);
+	while (walk->queued == 0 && walk->busy > 0 && !walk->stop)
+		(void)pthread_cond_wait(&walk->work, &walk->mutex);
+	if (walk->queued > 0 && !walk->stop) {
+		*ret = walk->queue[walk->head++ % QUEUE_SIZE];
+		walk->queued--;
+		walk->busy++;
+		taken = true;
+	}
+	(void)pthread_mutex_unlock(&walk->mutex);
+	return taken;
+}
+
+static void end_job(struct walk *walk)
+{
+	(void)pthread_mutex_lock(&walk->mutex);
+	if (--walk->busy == 0 && walk->queued == 0)
+		(void)pthread_cond_broadcast(&walk->work);
+	(void)pthread_mutex_unlock(&walk->mutex);
+}
+
+static void *work(void *data)
+{
+	struct worker *w = data;
+	struct walk *walk = w->walk;
+	struct job job;
+
+	while (take_job(walk, &job)) {
+		do_job(w, &job);
+		end_job(walk);
+	}
+	free(w->levels);
+	free(w);
+	(void)pthread_mutex_lock(&walk->mutex);
+	walk->running--;
+	(void)pthread_cond_signal(&walk->ended);
+	(void)pthread_mutex_unlock(&walk->mutex);
+	walk_unref(walk);
+	return NULL;
+}
+
+/* Signals are the business of the program's own threads. */
+static int create_thread(struct worker *w)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, saved;
+	int r;
+
+	r = pthread_attr_init(&attr);
+	if (r != 0)
+		return -r;
+	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_BLOCK, &all, &saved);
+	r = pthread_create(&thread, &attr, work, w);
+	(void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return -r;
+}
+
+static int add_worker(struct walk *walk)
+{
+	struct worker *w = malloc(sizeof(*w)); /* not cleared: blocks are touched when used */
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->walk = walk;
+	w->seen = (struct walk_sums){ 0 };
+	w->levels = NULL;
+	w->count = w->room = 0;
+	(void)pthread_mutex_lock(&walk->mutex);
+	w->index = walk->started;
+	walk->running++;
+	atomic_fetch_add(&walk->refs, 1);
+	r = create_thread(w);
+	if (r == 0) {
+		walk->started++;
+	} else {
+		walk->running--;
+		atomic_fetch_sub(&walk->refs, 1);
+		free(w);
+	}
+	(void)pthread_mutex_unlock(&walk->mutex);
+	return r;
+}
+
+static void end_all(struct walk *walk)
+{
+	atomic_store(&walk->stop, true);
+	(void)pthread_mutex_lock(&walk->mutex);
+	(void)pthread_cond_broadcast(&walk->work);
+	(void)pthread_mutex_unlock(&walk->mutex);
+}
+
+/* Wait for the workers' end until @usec of the monotonic clock; true: they ended. */
+static bool wait_until(struct walk *walk, uint64_t usec)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(usec / 1000000),
+		.tv_nsec = (long)(usec % 1000000) * 1000,
+	};
+	bool ended;
+
+	(void)pthread_mutex_lock(&walk->mutex);
+	while (walk->running > 0)
+		if (pthread_cond_timedwait(&walk->ended, &walk->mutex, &until) == ETIMEDOUT)
+			break;
+	ended = walk->running == 0;
+	(void)pthread_mutex_unlock(&walk->mutex);
+	return ended;
+}
+
+struct governor {
+	uint64_t start, deadline, last_wall, last_cpu, last_progress;
+	unsigned tick_msec;
+};
+
+/* Twice as many while the cores are idle, for then the disk is what they wait for. */
+static void adapt(struct walk *walk, struct governor *g, uint64_t wall)
+{
+	uint64_t cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t could = (wall - g->last_wall) * (uint64_t)MIN(MAX(cores, 1), (long)walk->started);
+
+	if ((cpu - g->last_cpu) * 100 < could * WAITING_PERCENT) {
+		for (unsigned n = walk->started; n > 0 && walk->started < WALK_WORKERS_MAX; n--)
+			if (add_worker(walk) < 0)
+				break; /* as many as there are will do */
+	} else {
+		g->tick_msec = MIN(g->tick_msec * 2, TICK_MAX_MSEC);
+	}
+	g->last_wall = wall;
+	g->last_cpu = cpu;
+}
+
+static bool report(struct walk *walk, struct governor *g, uint64_t wall)
+{
+	const uint64_t pause = 200000;
+
+	if (!walk->options.progress || wall - g->last_progress < pause)
+		return false;
+	g->last_progress = wall;
+	return walk->options.progress(walk->entries, walk->options.data);
+}
+
+/* Until the workers have ended, or are left behind: false. */
+static bool govern(struct walk *walk, uint64_t start)
+{
+	struct governor g = {
+		.start = start,
+		.deadline = walk->options.budget_msec
+				    ? start + (uint64_t)walk->options.budget_msec * 1000
+				    : UINT64_MAX,
+		.last_wall = start,
+		.last_cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID),
+		.last_progress = start,
+		.tick_msec = TICK_MSEC,
+	};
+	uint64_t wall = start;
+	bool may_leave = !walk->options.enter && !walk->options.tally;
+
+	while (!walk->stop) {
+		if (wait_until(walk, MIN(wall + g.tick_msec * 1000, g.deadline)))
+			return true;
+		wall = now_usec(CLOCK_MONOTONIC);
+		if (wall >= g.deadline || report(walk, &g, wall))
+			break;
+		adapt(walk, &g, wall);
+	}
+	end_all(walk);
+	return wait_until(walk, may_leave ? wall + SLACK_MSEC * 1000 : UINT64_MAX / 2);
+}
+
+static int walk_new(int dirfd, const struct walk_options *options, struct walk **ret)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+	pthread_condattr_t attr;
+	int fd;
+
+	if (!walk)
+		return -ENOMEM;
+	/* A copy of its own: workers that hang may outlive the caller's. */
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		free(walk);
+		return -errno;
+	}
+	walk->queue[0].parent = dir_new(fd);
+	if (!walk->queue[0].parent) {
+		free(walk);
+		return -ENOMEM;
+	}
+	walk->queue[0].tag = options->tag;
+	walk->queued = 1;
+	walk->options = *options;
+	walk->refs = 1;
+	(void)pthread_mutex_init(&walk->mutex, NULL); /* cannot fail without attributes */
+	(void)pthread_cond_init(&walk->work, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&walk->ended, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	*ret = walk;
+	return 0;
+}
+
+int walk_tree(int dirfd, const struct walk_options *options, struct walk_result *ret)
+{
+	uint64_t start = now_usec(CLOCK_MONOTONIC);
+	struct walk *walk = NULL;
+	bool ended;
+	int r;
+
+	r = walk_new(dirfd, options, &walk);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < WORKERS_START && r == 0; i++)
+		r = add_worker(walk);
+	if (walk->started == 0) {
+		walk_unref(walk);
+		return r;
+	}
+	ended = govern(walk, start);
+	*ret = (struct walk_result){
+		.entries = walk->entries,
+		.complete = ended && !walk->stop && !walk->incomplete,
+		.reached = options->stop_at && walk->entries >= options->stop_at,
+		.msec = (unsigned)((now_usec(CLOCK_MONOTONIC) - start) / 1000),
+		.error = ended ? walk->error : -ETIMEDOUT,
+	};
+	walk_unref(walk);
+	return 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * A parallel walk that sees every entry below a directory once, for counting:
+ * by directory fd, no link followed, no mount crossed (bind mounts of the same
+ * file system included). It reads names and types alone and asks no inode
+ * unless told to measure sizes.
+ *
+ * Flat in memory: directories wait in a short queue, a worker keeps the buffers
+ * and fds of its last few levels and re-opens the ones above by ".." (checked
+ * by device and inode), so that neither depth nor breadth costs an fd or a name
+ * in memory. Workers are added while they wait for the disk instead of the
+ * processor: a cold cache wants many, a warm one as many as there are cores.
+ */
+#ifndef SCANNERS_WALK_H
+#define SCANNERS_WALK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the caller makes of a directory; inherited by those below it. */
+struct walk_tag {
+	uint32_t owner;
+	uint32_t kind;
+};
+
+struct walk_sums {
+	uint64_t entries;
+	uint64_t bytes; /* allocated, as st_blocks says; 0 unless measured */
+};
+
+struct walk_options {
+	uint64_t stop_at;     /* end once so many entries were seen; 0: no bound */
+	unsigned budget_msec; /* end after this time; 0: no bound */
+	bool measure;	      /* statx every entry for its bytes */
+
+	struct walk_tag tag; /* of the directory itself */
+	/*
+	 * The tag of the directory @name, found @depth levels below the start
+	 * (1: in it) in a directory tagged @parent. Called from several threads.
+	 * NULL: @tag for all.
+	 */
+	struct walk_tag (*enter)(struct walk_tag parent, const char *name, unsigned depth,
+				 void *data);
+	/*
+	 * @sums more were seen in a directory tagged @tag. Called by @worker
+	 * (below WALK_WORKERS_MAX) for its own share only. May be NULL.
+	 */
+	void (*tally)(struct walk_tag tag, const struct walk_sums *sums, unsigned worker,
+		      void *data);
+	/* Called from the calling thread, some times a second; true: stop. May be NULL. */
+	bool (*progress)(uint64_t entries, void *data);
+	void *data;
+};
+
+struct walk_result {
+	uint64_t entries;
+	bool complete; /* every directory was read to its end */
+	bool reached;  /* stop_at was reached */
+	unsigned msec;
+	int error; /* first negative errno of what could not be read, or 0 */
+};
+
+enum { WALK_WORKERS_MAX = 16 };
+
+/*
+ * Walk what is below @dirfd, which stays the caller's. The directory itself is
+ * not counted. A directory on another mount counts as one entry.
+ *
+ * The budget holds even where the disk does not answer: without callbacks,
+ * workers that hang are left behind, and end by themselves if they ever wake.
+ *
+ * Returns 0 with @ret filled, also where parts could not be read; or a negative
+ * errno with it untouched.
+ */
+int walk_tree(int dirfd, const struct walk_options *options, struct walk_result *ret);
+
+#endif
