@@ -36,6 +36,10 @@ static bool hit(const char *function)
 	if (--calls_left != 0)
 		return false;
 	fired = true;
+	if (armed_error == FAULT_HANG) {
+		(void)usleep(FAULT_HANG_MSEC * 1000);
+		return false;
+	}
 	errno = armed_error;
 	return true;
 }
@@ -61,6 +65,7 @@ WRAP(fstat, int, -1, (int a, struct stat *b), (a, b))
 WRAP(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, d))
 WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
 WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
+WRAP(getdents64, ssize_t, -1, (int a, void *b, size_t c), (a, b, c))
 WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
 WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
