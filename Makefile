@@ -33,8 +33,8 @@ HELPERS      := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/helpers/*.c tests/
 WARNINGS := -Wall -Wextra -Wshadow -Wformat=2 -Wundef -Wvla -Wstrict-prototypes \
 	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wpointer-arith \
 	-Wcast-align -Wno-cpp -Wimplicit-fallthrough -Wunused-result -Werror
-CFLAGS.debug   := -Og -g3
-CFLAGS.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS.debug   := -Og -g3 -DFAULT_POINTS
+CFLAGS.asan    := -O1 -g -DFAULT_POINTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
 LDFLAGS.asan    := -fsanitize=address,undefined
 LDFLAGS.release := -pie -Wl,-z,relro,-z,now

@@ -1,0 +1,133 @@
+#include "recover/stages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "recover/file.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+enum { STAGES_MAX = 1 << 16, STAGE_LINE = 128 };
+
+const char *const stage_names[STAGE_COUNT] = {
+	[STAGE_KILL] = "kill",	     [STAGE_BUNDLES] = "bundles", [STAGE_LINKS] = "links",
+	[STAGE_RELEASE] = "release", [STAGE_MOVE] = "move",	  [STAGE_UNDO] = "undo",
+	[STAGE_SALVAGE] = "salvage", [STAGE_SWEEP] = "sweep",	  [STAGE_RESTORE] = "restore",
+	[STAGE_PURGE] = "purge",
+};
+
+static void take_line(struct stages *s, const char *line)
+{
+	char word[8], name[16];
+	int64_t msec, sec;
+
+	if (sscanf(line, "%7s %15s %" SCNd64 " %" SCNd64, word, name, &msec, &sec) != 4)
+		return;
+	for (int i = 0; i < STAGE_COUNT; i++) {
+		if (strcmp(name, stage_names[i]) != 0)
+			continue;
+		if (strcmp(word, "begin") == 0) {
+			s->begun[i] = true;
+			s->done[i] = false;
+			s->begun_msec[i] = msec;
+		} else if (strcmp(word, "done") == 0) {
+			s->done[i] = true;
+			s->done_sec[i] = sec;
+			s->msec[i] = (unsigned)(msec - s->begun_msec[i]);
+		}
+	}
+}
+
+static int read_record(int ticket_fd, struct stages *s)
+{
+	cleanup_free char *text = NULL;
+	char *line, *newline;
+	int r = dir_read_file(ticket_fd, "stages", STAGES_MAX, &text, NULL);
+
+	if (r < 0)
+		return r;
+	for (line = text; (newline = strchr(line, '\n')); line = newline + 1) {
+		*newline = '\0';
+		take_line(s, line);
+	}
+	if (!*line)
+		return 0;
+	/* Torn: end it, so that the next line starts at a line's start. */
+	return file_write_all(s->fd, "\n", 1);
+}
+
+int stages_open(int ticket_fd, bool create, struct stages *ret)
+{
+	cleanup_fd int fd = -EBADF;
+	struct stages stages = { 0 };
+	int r;
+
+	fd = openat(ticket_fd, "stages",
+		    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+	if (fd < 0)
+		return -errno;
+	stages.fd = fd;
+	r = read_record(ticket_fd, &stages);
+	if (r < 0)
+		return r;
+	if (create && fsync(ticket_fd) < 0)
+		return -errno;
+	(void)take_fd(&fd); /* the record's now */
+	*ret = stages;
+	return 0;
+}
+
+void stages_close(struct stages *stages)
+{
+	cleanup_close(&stages->fd);
+	stages->fd = -EBADF;
+}
+
+/* The tests kill us behind every line that is written, to see the next run mend it. */
+static void fault_point(void)
+{
+#ifdef FAULT_POINTS
+	static int lines;
+	const char *at = getenv("CONTAINERD_RECOVER_FAULT");
+
+	if (at && ++lines == atoi(at))
+		(void)raise(SIGKILL);
+#endif
+}
+
+static int record(struct stages *s, const char *word, enum stage stage)
+{
+	struct timespec boot, real;
+	char line[STAGE_LINE];
+	int n, r;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &boot) < 0 || clock_gettime(CLOCK_REALTIME, &real) < 0)
+		return -errno;
+	n = snprintf(line, sizeof(line), "%s %s %" PRId64 " %" PRId64 "\n", word, stage_names[stage],
+		     (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000, (int64_t)real.tv_sec);
+	r = file_write_all(s->fd, line, (size_t)n);
+	if (r < 0)
+		return r;
+	if (fdatasync(s->fd) < 0)
+		return -errno;
+	take_line(s, line);
+	fault_point();
+	return 0;
+}
+
+int stage_begin(struct stages *stages, enum stage stage)
+{
+	return record(stages, "begin", stage);
+}
+
+int stage_done(struct stages *stages, enum stage stage)
+{
+	return record(stages, "done", stage);
+}

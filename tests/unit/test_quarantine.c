@@ -1,0 +1,390 @@
+/* Moving a root aside and back: what is moved, and what is not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "recover/file.h"
+#include "recover/quarantine.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/tap.h"
+
+static const char *base;
+static int world;
+
+static char *path_of(const char *name)
+{
+	static char paths[4][4096];
+	static int next;
+	char *path = paths[next++ % 4];
+
+	(void)snprintf(path, sizeof(paths[0]), "%s/%d/%s", base, world, name);
+	return path;
+}
+
+static void put(const char *name, const char *text)
+{
+	cleanup_fd int fd = open(path_of(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	CHECK_EQ(file_write_all(fd, text, strlen(text)), 0);
+}
+
+static void make(const char *name)
+{
+	CHECK_EQ(mkdir(path_of(name), 0755), 0);
+}
+
+static bool there(const char *name)
+{
+	return faccessat(AT_FDCWD, path_of(name), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static ino_t inode(const char *name)
+{
+	struct stat st;
+
+	return lstat(path_of(name), &st) < 0 ? 0 : st.st_ino;
+}
+
+/* A new parent directory with a root and a neighbour; @mounted: the root is a mount point. */
+static void new_world(bool mounted)
+{
+	char *top;
+
+	world++;
+	top = path_of("");
+	CHECK_EQ(mkdir(top, 0755), 0);
+	make("root");
+	if (mounted)
+		CHECK_EQ(mount("tmpfs", path_of("root"), "tmpfs", 0, "size=1M"), 0);
+	CHECK_EQ(chmod(path_of("root"), 0711), 0);
+	make("root/io.containerd.grpc.v1.cri");
+	make("root/io.containerd.metadata.v1.bolt");
+	put("root/io.containerd.metadata.v1.bolt/meta.db", "old");
+	make("root/io.containerd.content.v1.content");
+	put("neighbour", "stays");
+}
+
+static void begin(struct data_root *place, struct ticket *ticket)
+{
+	json_t *manifest = json_object();
+
+	CHECK_EQ(data_root_open(path_of("root"), place), 0);
+	CHECK_EQ(ticket_create(place, manifest, ticket), 0);
+	json_decref(manifest);
+}
+
+static void old_root_is_aside(const struct data_root *place, const struct ticket *ticket)
+{
+	struct data_root now;
+	char in_jail[256];
+
+	(void)snprintf(in_jail, sizeof(in_jail), "%s/%s/root/io.containerd.metadata.v1.bolt/meta.db",
+		       ticket->inside ? "root/.quarantine" : "root.quarantine", ticket->id);
+	CHECK(there(in_jail));
+	CHECK(!there("root/io.containerd.metadata.v1.bolt"));
+	CHECK(there("root"));
+	CHECK(there("neighbour"));
+	CHECK_EQ(data_root_open(place->root, &now), 0);
+	CHECK_EQ(quarantine_where(&now, ticket), OLD_ROOT_ASIDE);
+	data_root_done(&now);
+}
+
+static void old_root_stands(void)
+{
+	CHECK(there("root/io.containerd.metadata.v1.bolt/meta.db"));
+	CHECK(there("root/io.containerd.grpc.v1.cri"));
+	CHECK(there("root/io.containerd.content.v1.content"));
+	CHECK(there("neighbour"));
+}
+
+static void there_and_back(bool mounted)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	struct data_root again;
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	ino_t old, db;
+	struct stat st;
+
+	new_world(mounted);
+	old = inode("root");
+	db = inode("root/io.containerd.metadata.v1.bolt/meta.db");
+	begin(&place, &ticket);
+	CHECK_EQ(ticket_state(&ticket), TICKET_BEGUN);
+	CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_STANDS);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK_EQ(ticket_state(&ticket), TICKET_MOVED);
+	old_root_is_aside(&place, &ticket);
+	CHECK_EQ(stat(path_of("root"), &st), 0);
+	CHECK_EQ(st.st_mode & 07777, 0711);
+
+	/* A containerd that ran meanwhile made its own. */
+	make("root/io.containerd.metadata.v1.bolt");
+	put("root/io.containerd.metadata.v1.bolt/meta.db", "new");
+	CHECK_EQ(data_root_open(path_of("root"), &again), 0);
+	CHECK_EQ(quarantine_restore(&again, &ticket), 0);
+	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
+	old_root_stands();
+	CHECK_EQ(inode("root"), old);
+	CHECK_EQ(inode("root/io.containerd.metadata.v1.bolt/meta.db"), db);
+	data_root_done(&again);
+	if (mounted)
+		CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+}
+
+static void test_exchange_and_restore(void)
+{
+	there_and_back(false);
+}
+
+static void test_mount_point_and_restore(void)
+{
+	there_and_back(true);
+}
+
+static void test_a_root_that_is_another_one_by_now_is_not_moved(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+
+	new_world(false);
+	begin(&place, &ticket);
+	CHECK_EQ(rename(path_of("root"), path_of("elsewhere")), 0);
+	make("root");
+	put("root/precious", "x");
+	CHECK_EQ(quarantine_move(&place, &ticket), -ESTALE);
+	CHECK(there("root/precious"));
+	CHECK(there("elsewhere/io.containerd.metadata.v1.bolt/meta.db"));
+}
+
+static void test_names_that_are_others_by_now_are_not_moved(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+
+	new_world(true);
+	begin(&place, &ticket);
+	/* Made before the old one goes, so that its inode is another. */
+	make("root/x");
+	put("root/x/precious", "x");
+	CHECK_EQ(renameat2(AT_FDCWD, path_of("root/x"), AT_FDCWD,
+			   path_of("root/io.containerd.content.v1.content"), RENAME_EXCHANGE), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK(there("root/io.containerd.content.v1.content/precious"));
+	CHECK(!there("root/io.containerd.metadata.v1.bolt"));
+	CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+}
+
+/* Every call that can fail, failing once; then the same ticket is tried again. */
+static void faults(bool mounted, const char *call, int error)
+{
+	for (int n = 1;; n++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	struct data_root again;
+		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+		bool fired;
+		int r;
+
+		new_world(mounted);
+		begin(&place, &ticket);
+		fault_arm(call, n, error);
+		r = quarantine_move(&place, &ticket);
+		fired = fault_fired();
+		if (r < 0) {
+			CHECK(there("neighbour"));
+			CHECK_EQ(data_root_open(path_of("root"), &again), 0);
+			CHECK(quarantine_where(&again, &ticket) != OLD_ROOT_UNKNOWN);
+			CHECK_EQ(quarantine_move(&again, &ticket), 0);
+			data_root_done(&again);
+		}
+		old_root_is_aside(&place, &ticket);
+		if (mounted)
+			CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+		if (!fired)
+			break;
+	}
+}
+
+static void test_every_fault_can_be_tried_again(void)
+{
+	faults(false, "any", EIO);
+	faults(true, "any", EIO);
+}
+
+/* No exchange on this file system: two renames, each of which may fail as well. */
+static void test_fallback_without_exchange(void)
+{
+	faults(false, "renameat2", EINVAL);
+	for (int n = 1; n <= 3; n++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+
+		new_world(false);
+		begin(&place, &ticket);
+		fault_arm("renameat2", 1, EINVAL);
+		CHECK_EQ(quarantine_move(&place, &ticket), 0);
+		CHECK(fault_fired());
+		old_root_is_aside(&place, &ticket);
+		CHECK_EQ(ticket_retire(&place, &ticket, -1), -ENOTEMPTY);
+	}
+}
+
+/* As a kill between the renames leaves it. */
+static void test_a_missing_root_is_put_in_place(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	cleanup_data_root struct data_root missing = { .parent_fd = -1, .root_fd = -1 };
+	char fresh[256], root[256], id[TICKET_ID];
+
+	new_world(false);
+	begin(&place, &ticket);
+	(void)snprintf(root, sizeof(root), "root.quarantine/%s/root", ticket.id);
+	(void)snprintf(fresh, sizeof(fresh), "root.quarantine/%s/fresh", ticket.id);
+	(void)strcpy(id, ticket.id);
+	CHECK_EQ(quarantine_finish_rename(path_of("root")), -EEXIST);
+	CHECK_EQ(rename(path_of(root), path_of(fresh)), 0);
+	ticket_done(&ticket);
+
+	/* Behind the first rename: the old root stands, and a new try works. */
+	CHECK_EQ(ticket_open(&place, id, &ticket), 0);
+	CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_STANDS);
+	CHECK_EQ(rename(path_of("root"), path_of(root)), 0);
+	ticket_done(&ticket);
+
+	/* Behind the second: nothing at the path. */
+	CHECK_EQ(data_root_open(path_of("root"), &missing), -ENOENT);
+	CHECK_EQ(quarantine_finish_rename(path_of("root")), 1);
+	CHECK_EQ(data_root_open(path_of("root"), &missing), 0);
+	CHECK_EQ(ticket_open(&missing, id, &ticket), 0);
+	CHECK_EQ(quarantine_where(&missing, &ticket), OLD_ROOT_ASIDE);
+	CHECK_EQ(quarantine_move(&missing, &ticket), 0);
+	old_root_is_aside(&missing, &ticket);
+	ticket_done(&ticket);
+}
+
+static void test_tickets_exclude_each_other_and_refuse_strangers(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	struct ticket ticket = { .fd = -1, .stages.fd = -1 }, second;
+	cleanup_tickets char **ids = NULL;
+	char name[256], id[TICKET_ID];
+
+	new_world(false);
+	begin(&place, &ticket);
+	CHECK_EQ(ticket_open(&place, ticket.id, &second), -EBUSY);
+	CHECK_EQ(ticket_peek(&place, ticket.id, &second), 0);
+	ticket_done(&second);
+	CHECK_EQ(tickets_list(&place, &ids), 1);
+	(void)strcpy(id, ticket.id);
+	ticket_done(&ticket);
+
+	/* A directory that somebody put there is neither opened nor discarded. */
+	make("root.quarantine/mine");
+	put("root.quarantine/mine/file", "x");
+	CHECK_EQ(ticket_open(&place, "mine", &ticket), -EBADMSG);
+	CHECK(ticket_discard(&place, "mine") < 0);
+	CHECK(there("root.quarantine/mine/file"));
+	/* Nor is a ticket that was renamed or copied. */
+	(void)snprintf(name, sizeof(name), "root.quarantine/%s", id);
+	CHECK_EQ(rename(path_of(name), path_of("root.quarantine/copy")), 0);
+	CHECK_EQ(ticket_open(&place, "copy", &ticket), -EBADMSG);
+	CHECK_EQ(ticket_open(&place, "../root", &ticket), -ENOENT);
+	/* A jail that others may write to is none of ours. */
+	CHECK_EQ(chmod(path_of("root.quarantine"), 0777), 0);
+	CHECK_EQ(ticket_open(&place, "copy", &ticket), -EPERM);
+}
+
+static void test_a_ticket_that_cannot_be_made_leaves_nothing(void)
+{
+	for (int n = 1;; n++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+		struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+		cleanup_tickets char **ids = NULL;
+		json_t *manifest = json_object();
+		int r;
+
+		new_world(false);
+		CHECK_EQ(data_root_open(path_of("root"), &place), 0);
+		fault_arm("any", n, EIO);
+		r = ticket_create(&place, manifest, &ticket);
+		json_decref(manifest);
+		if (!fault_fired()) {
+			CHECK_EQ(r, 0);
+			ticket_done(&ticket);
+			break;
+		}
+		ticket_done(&ticket);
+		CHECK(r < 0);
+		CHECK_EQ(tickets_list(&place, &ids), 0);
+		old_root_stands();
+	}
+}
+
+static void test_retire_keeps_the_records(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	cleanup_fd int records = -1;
+	char kept[256];
+
+	new_world(false);
+	make("records");
+	records = open(path_of("records"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	begin(&place, &ticket);
+	CHECK_EQ(ticket_retire(&place, &ticket, records), 0);
+	(void)snprintf(kept, sizeof(kept), "records/%s.json", ticket.id);
+	CHECK(there(kept));
+	CHECK(!there("root.quarantine"));
+	ticket_done(&ticket);
+	old_root_stands();
+}
+
+static void test_links_are_resolved_before_anything_moves(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	json_t *manifest = json_object();
+
+	new_world(false);
+	make("disk");
+	CHECK_EQ(rename(path_of("root"), path_of("disk/root")), 0);
+	CHECK_EQ(symlink(path_of("disk/root"), path_of("root")), 0);
+	CHECK_EQ(data_root_open(path_of("root"), &place), 0);
+	CHECK(place.is_link);
+	CHECK_EQ(ticket_create(&place, manifest, &ticket), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK(there("disk/root.quarantine"));
+	CHECK(there("root"));
+	CHECK(!there("disk/root/io.containerd.metadata.v1.bolt"));
+	json_decref(manifest);
+}
+
+int main(void)
+{
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		printf("1..0 # SKIP needs root\n");
+		return 1;
+	}
+	base = tap_tmpdir(NULL);
+	RUN(test_exchange_and_restore);
+	RUN(test_mount_point_and_restore);
+	RUN(test_a_root_that_is_another_one_by_now_is_not_moved);
+	RUN(test_names_that_are_others_by_now_are_not_moved);
+	RUN(test_every_fault_can_be_tried_again);
+	RUN(test_fallback_without_exchange);
+	RUN(test_a_missing_root_is_put_in_place);
+	RUN(test_tickets_exclude_each_other_and_refuse_strangers);
+	RUN(test_a_ticket_that_cannot_be_made_leaves_nothing);
+	RUN(test_retire_keeps_the_records);
+	RUN(test_links_are_resolved_before_anything_moves);
+	return tap_done();
+}
