@@ -517,16 +517,16 @@ static bool wait_until(struct walk *walk, uint64_t usec)
 }
 
 struct governor {
-	uint64_t start, deadline, last_wall, last_cpu, last_progress;
+	uint64_t deadline, last_wall, last_cpu, last_progress;
 	unsigned tick_msec;
+	uint64_t cores;
 };
 
 /* Twice as many while the cores are idle, for then the disk is what they wait for. */
 static void adapt(struct walk *walk, struct governor *g, uint64_t wall)
 {
 	uint64_t cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID);
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t could = (wall - g->last_wall) * (uint64_t)MIN(MAX(cores, 1), (long)walk->started);
+	uint64_t could = (wall - g->last_wall) * MIN(g->cores, walk->started);
 
 	if ((cpu - g->last_cpu) * 100 < could * WAITING_PERCENT) {
 		for (unsigned n = walk->started; n > 0 && walk->started < WALK_WORKERS_MAX; n--)
@@ -553,7 +553,6 @@ static bool report(struct walk *walk, struct governor *g, uint64_t wall)
 static bool govern(struct walk *walk, uint64_t start)
 {
 	struct governor g = {
-		.start = start,
 		.deadline = walk->options.budget_msec
 				    ? start + (uint64_t)walk->options.budget_msec * 1000
 				    : UINT64_MAX,
@@ -561,6 +560,7 @@ static bool govern(struct walk *walk, uint64_t start)
 		.last_cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID),
 		.last_progress = start,
 		.tick_msec = TICK_MSEC,
+		.cores = (uint64_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1),
 	};
 	uint64_t wall = start;
 	bool may_leave = !walk->options.enter && !walk->options.tally;
