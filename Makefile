@@ -24,7 +24,8 @@ SCANNERS_SRC := $(sort $(wildcard scanners/*.c scanners/*/*.c))
 RECOVER_SRC  := $(sort $(wildcard recover/*.c recover/*/*.c))
 SRC          := $(SCANNERS_SRC) $(RECOVER_SRC)
 SCANNERS     := $(SCANNERS_SRC:%.c=$(B)/%.o)
-OBJ          := $(SRC:%.c=$(B)/%.o)
+PROTO        := $(patsubst %.proto,$(B)/%.pb-c,$(sort $(wildcard scanners/*.proto)))
+OBJ          := $(SRC:%.c=$(B)/%.o) $(PROTO:%=%.o)
 LIB_OBJ      := $(filter-out $(B)/recover/main.o,$(OBJ))
 UNIT_TESTS   := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZERS      := $(patsubst %.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -43,7 +44,8 @@ LINKED_LIBS    := $(shell pkg-config --libs $(LINKED))
 ALL_CFLAGS  := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -I. -I$(B) \
 	$(WARNINGS) $(CFLAGS.$(PROFILE)) $(LINKED_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed $(LDFLAGS.$(PROFILE)) $(LDFLAGS)
-LIBS        := $(LINKED_LIBS) -lpthread -ldl
+# protobuf-c is small and of few users: its static library, so that no start loads it.
+LIBS        := $(LINKED_LIBS) -l:libprotobuf-c.a -lpthread -ldl
 
 .PHONY: all
 all: $(B)/containerd-recover
@@ -68,6 +70,16 @@ $(B)/%.o: %.c
 	@echo "  CC    $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(B)/%.pb-c.c $(B)/%.pb-c.h: %.proto
+	@mkdir -p $(@D)
+	@echo "  PROTO $@"
+	$(Q)protoc-c --c_out=$(B) $<
+
+$(B)/%.pb-c.o: $(B)/%.pb-c.c
+	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+
+$(SRC:%.c=$(B)/%.o): | $(PROTO:%=%.h)
+
 $(B)/containerd-recover: $(OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
@@ -85,7 +97,7 @@ $(HELPERS): $(B)/%: $(B)/%.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $^ $(LIBS) -o $@
 
-build/fuzz/tests/fuzz/%: tests/fuzz/%.c $(filter-out recover/main.c,$(SRC))
+build/fuzz/tests/fuzz/%: tests/fuzz/%.c $(filter-out recover/main.c,$(SRC)) $(PROTO:%=%.c)
 	@mkdir -p $(@D)
 	@echo "  FUZZ  $@"
 	$(Q)clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g -O1 \
