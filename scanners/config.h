@@ -24,6 +24,7 @@ struct config_overrides {
 	const char *config; /* --config */
 	const char *root;   /* --root */
 	const char *state;  /* --state */
+	const char *prefix; /* where the node's / is, NULL: here; paths read stay without it */
 };
 
 struct config {
