@@ -64,25 +64,25 @@ static bool flag_is(const char *word, const char *name)
 	return strlen(name) == len && strncmp(word, name, len) == 0;
 }
 
-/* Those of every containerd since 1.0 that take a value. */
-static const struct flag {
-	const char *name;
-	size_t field; /* offset in struct config_start + 1; 0: of no interest */
-} flags[] = {
-#define FIELD(f) (offsetof(struct config_start, f) + 1)
-	{ "config", FIELD(config) },   { "c", FIELD(config) },
-	{ "root", FIELD(root) },       { "state", FIELD(state) },
-	{ "address", FIELD(address) }, { "a", FIELD(address) },
-	{ "log-level", 0 },	       { "l", 0 },
-#undef FIELD
-};
-
-static const struct flag *find_flag(const char *word)
+/* Where the value of the flag @word belongs; NULL for flags of no interest here. */
+static bool find_flag(struct config_start *start, const char *word, char ***ret)
 {
+	/* Those of every containerd since 1.0 that take a value. */
+	const struct {
+		const char *name, *alias;
+		char **field;
+	} flags[] = {
+		{ "config", "c", &start->config },   { "root", "root", &start->root },
+		{ "state", "state", &start->state }, { "address", "a", &start->address },
+		{ "log-level", "l", NULL },
+	};
+
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		if (flag_is(word, flags[i].name))
-			return &flags[i];
-	return NULL;
+		if (flag_is(word, flags[i].name) || flag_is(word, flags[i].alias)) {
+			*ret = flags[i].field;
+			return true;
+		}
+	return false;
 }
 
 static int parse_flags(const struct text_list *argv, struct config_start *start,
@@ -90,15 +90,14 @@ static int parse_flags(const struct text_list *argv, struct config_start *start,
 {
 	for (size_t i = 1; i < argv->count;) {
 		const char *word = argv->items[i], *value;
-		const struct flag *flag;
+		char **field;
 		int n;
 
 		if (word[0] != '-' || !word[1])
 			return answer(CONFIG_START_UNKNOWN,
 				      text_print("ExecStart= runs a sub-command, '%s'", word),
 				      ret_problem);
-		flag = find_flag(word + 1 + (word[1] == '-'));
-		if (!flag)
+		if (!find_flag(start, word + 1 + (word[1] == '-'), &field))
 			return answer(CONFIG_START_UNKNOWN,
 				      text_print("unknown containerd flag %s", word), ret_problem);
 		n = split_flag(argv->items + i, argv->count - i, &value);
@@ -106,12 +105,8 @@ static int parse_flags(const struct text_list *argv, struct config_start *start,
 			return answer(CONFIG_START_INVALID,
 				      text_print("containerd's flag %s has no value", word),
 				      ret_problem);
-		if (flag->field) {
-			int r = assign((char **)((char *)start + flag->field - 1), value);
-
-			if (r < 0)
-				return r;
-		}
+		if (field && assign(field, value) < 0)
+			return -ENOMEM;
 		i += (size_t)n;
 	}
 	return CONFIG_START_KNOWN;
