@@ -13,7 +13,7 @@
 #define MIN_PAGE_SIZE 1024u
 #define MAX_PAGE_SIZE 65536u
 #define SHORTEST_READ 4096 /* bbolt gives up on a file with less */
-#define PEEK_TRIES 3
+#define TRIES 3 /* while a running containerd writes */
 
 /* As on disk; the file is little-endian. */
 struct disk_meta {
@@ -130,6 +130,7 @@ void bolt_conclude(int outcome, uint64_t page, struct bolt_finding *ret)
 		outcome = BOLT_TOO_SHORT;
 	if (outcome < 0) {
 		ret->state = BOLT_UNREAD;
+		ret->damage = BOLT_DAMAGE_NONE;
 		ret->error = outcome;
 	} else if (outcome > 0) {
 		ret->state = BOLT_DAMAGED;
@@ -170,7 +171,8 @@ bool bolt_was_written(const struct bolt_file *file)
 	struct bolt_finding now;
 	struct bolt_file again;
 
-	return !bolt_begin(file->fd, &now, &again) || again.txid != file->txid;
+	(void)bolt_begin(file->fd, &now, &again);
+	return now.live_meta >= 0 && now.meta[now.live_meta].txid != file->txid;
 }
 
 static int check_root(const struct bolt_file *file)
@@ -202,16 +204,22 @@ static void peek_once(int fd, struct bolt_finding *ret, struct bolt_file *file)
 	bolt_conclude(r, page, ret);
 }
 
-void bolt_peek(int fd, struct bolt_finding *ret)
+void bolt_look(int fd, void (*look)(int fd, struct bolt_finding *ret, struct bolt_file *file),
+	       struct bolt_finding *ret)
 {
-	for (int i = 0; i < PEEK_TRIES; i++) {
+	for (int i = 0; i < TRIES; i++) {
 		struct bolt_file file = { .fd = fd };
 
-		peek_once(fd, ret, &file);
-		/* A containerd that runs may write just what we read. */
+		look(fd, ret, &file);
 		if (ret->state != BOLT_DAMAGED || ret->live_meta < 0 || !bolt_was_written(&file))
-			break;
+			return;
 	}
+	bolt_conclude(-EAGAIN, 0, ret);
+}
+
+void bolt_peek(int fd, struct bolt_finding *ret)
+{
+	bolt_look(fd, peek_once, ret);
 }
 
 int bolt_open_at(int dirfd, const char *name, struct bolt_finding *ret)

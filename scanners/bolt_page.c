@@ -25,7 +25,7 @@ static uint32_t get32(const uint8_t *bytes)
 	return le32toh(value);
 }
 
-static uint64_t get64(const uint8_t *bytes)
+uint64_t bolt_get64(const uint8_t *bytes)
 {
 	uint64_t value;
 
@@ -55,7 +55,7 @@ int bolt_pread(int fd, void *buffer, size_t size, uint64_t offset)
 static struct bolt_page_header parse_header(const uint8_t *bytes)
 {
 	return (struct bolt_page_header){
-		.id = get64(bytes),
+		.id = bolt_get64(bytes),
 		.flags = get16(bytes + 8),
 		.count = get16(bytes + 10),
 		.overflow = get32(bytes + 12),
@@ -285,7 +285,7 @@ int bolt_node_element(struct bolt_node *node, unsigned index, struct bolt_elemen
 	} else {
 		offset += get32(words);
 		element.key_size = get32(words + 4);
-		element.child = get64(words + 8);
+		element.child = bolt_get64(words + 8);
 	}
 	/* Keys and values lie behind the array, inside the node. */
 	if (element.key_size > BOLT_MAX_KEY ||
@@ -312,7 +312,7 @@ int bolt_node_bucket(struct bolt_node *node, const struct bolt_element *element,
 	if (r != 0)
 		return r;
 	*ret = (struct bolt_bucket){
-		.root = get64(bytes),
+		.root = bolt_get64(bytes),
 		.start = node->start + element->value + BOLT_BUCKET_HEADER,
 		.size = element->value_size - BOLT_BUCKET_HEADER,
 	};

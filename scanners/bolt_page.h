@@ -42,6 +42,8 @@ struct bolt_file {
  */
 int bolt_open_at(int dirfd, const char *name, struct bolt_finding *ret);
 
+uint64_t bolt_get64(const uint8_t *bytes);
+
 /* All of @size bytes at @offset. Returns 0, or a negative errno; -ENODATA beyond the end. */
 int bolt_pread(int fd, void *buffer, size_t size, uint64_t offset);
 
@@ -57,7 +59,15 @@ int bolt_read_metas(int fd, struct bolt_finding *ret, struct bolt_file *ret_file
  */
 int bolt_begin(int fd, struct bolt_finding *ret, struct bolt_file *ret_file);
 
-/* Did a writer commit since @file was begun? Then what was read may be torn. */
+/*
+ * Let @look fill @ret and @file, again if damage was found while a writer
+ * committed: pages of the tree that was begun with may be another's by then.
+ * If that never ends, @ret is BOLT_UNREAD with -EAGAIN: no proof of damage.
+ */
+void bolt_look(int fd, void (*look)(int fd, struct bolt_finding *ret, struct bolt_file *file),
+	       struct bolt_finding *ret);
+
+/* Did a writer commit since @file was begun? */
 bool bolt_was_written(const struct bolt_file *file);
 
 /* Put "0, damage or errno" of page @page into @ret. */
