@@ -38,6 +38,12 @@ int clear_kill(const struct inventory *lost, unsigned grace_msec, struct clear_r
 int clear_bundles(const struct config *config, const struct inventory *lost, const char *ticket,
 		  struct clear_result *result);
 
+/*
+ * The name below the state directory of what clear_bundles() moves aside.
+ * Returns 0 with @ret the caller's, to free(), -EINVAL or -ENOMEM.
+ */
+int clear_aside_name(const char *ticket, char **ret);
+
 /* The way back of clear_bundles(): what was moved aside for @ticket returns. */
 int clear_bundles_undo(const struct config *config, const char *ticket);
 

@@ -4,7 +4,9 @@
  * reservations and netlink. Read-only; recover/clear.c and recover/sweep.c act.
  *
  * One struct sandbox is one pod sandbox with its containers, its shim and its
- * network attachment. Every string is the inventory's.
+ * network attachment, or one container outside CRI. Every string is the
+ * inventory's. Only what is this containerd's is listed, for one of the three
+ * reasons at the end of struct sandbox; podman's, docker's and CRI-O's are not.
  */
 #ifndef SCANNERS_INVENTORY_H
 #define SCANNERS_INVENTORY_H
@@ -13,15 +15,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "scanners/config.h"
-
-/* A process as judged: the pid alone may be another's by now. */
-struct process {
-	pid_t pid;
-	uint64_t start_ticks; /* field 22 of /proc/PID/stat; 0: not running */
-};
+#include "scanners/links.h"
+#include "scanners/process.h"
 
 /* One bundle below <state>/io.containerd.runtime.v2.task/<namespace>/. */
 struct container {
@@ -30,25 +27,31 @@ struct container {
 	char *sandbox_id;  /* == id for the sandbox itself; NULL outside CRI */
 	char *cgroup_path; /* cgroupsPath of config.json, NULL if none */
 	char *runtime_binary; /* content of shim-binary-path, NULL if none */
-	struct process init;  /* from init.pid, checked against the container */
+	struct process init;  /* from init.pid, proven by its cgroup or by runc's own record */
 };
 
+/*
+ * The host's end of a veth made by a reference plugin ("veth" and 8 hex digits)
+ * whose other end is in the sandbox. Links of calico, cilium and the clouds are
+ * not listed: they are their plugin's to take away.
+ */
 struct host_link {
 	char *name;
 	int index;
-	char mac[18];
+	char mac[LINK_MAC_SIZE];
 };
 
 struct reservation {
-	char *network; /* directory below the networks directory */
-	char *address; /* file name */
+	char *data_dir; /* host-local's, "/var/lib/cni/networks" */
+	char *network;	/* directory below it */
+	char *address;	/* file name */
 };
 
 struct sandbox {
 	char *ns;
 	char *id;
 	char *pod_name, *pod_namespace, *pod_uid; /* NULL where unknown */
-	char *netns; /* path, NULL for host network */
+	char *netns; /* path of the namespace that CRI made for it; NULL for host network */
 	char *shim_address; /* "unix:///run/containerd/s/…", NULL if unknown */
 	struct process shim;
 	struct container *containers;
@@ -60,6 +63,8 @@ struct sandbox {
 	char **cache_files; /* names below <cni cache>/results */
 	size_t cache_file_count;
 	bool from_bundle; /* has a bundle: it is this containerd's beyond doubt */
+	bool from_shim;	  /* a shim says it works for this containerd's socket */
+	bool from_cache;  /* libcni's cache has it as a pod on CRI's own network */
 };
 
 struct inventory {

@@ -1,0 +1,397 @@
+#include "recover/kill.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "recover/cgroup.h"
+#include "recover/log.h"
+#include "scanners/array.h"
+#include "scanners/cleanup.h"
+
+enum {
+	END_MSEC = 1000, /* for SIGKILL to take effect, once per round */
+	ROUNDS = 3,	 /* a container that forks while it is killed shows up again */
+};
+
+struct target {
+	struct process process;
+	int pidfd;
+	const char *id; /* container, of CRI's form; NULL if known by other means */
+	bool first;	/* the first process of a container: gets SIGTERM */
+	bool done;
+};
+
+struct targets {
+	struct target *items;
+	size_t count;
+};
+
+/* Whose processes are looked for, by container id. */
+struct wanted {
+	const struct inventory *lost;
+	json_t *by_id; /* CRI ids to the container's number */
+	struct wanted_container {
+		const char *id;
+		bool seen; /* a process of it was found */
+	} *containers;
+	size_t count;
+};
+
+static void targets_done(struct targets *targets)
+{
+	for (size_t i = 0; i < targets->count; i++)
+		cleanup_close(&targets->items[i].pidfd);
+	free(targets->items);
+	*targets = (struct targets){ 0 };
+}
+#define cleanup_targets __attribute__((cleanup(targets_done)))
+
+static void wanted_done(struct wanted *wanted)
+{
+	json_decref(wanted->by_id);
+	free(wanted->containers);
+}
+#define cleanup_wanted __attribute__((cleanup(wanted_done)))
+
+static int64_t now_msec(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * The pidfd keeps the pid from being reused, so the look behind it holds until
+ * it is closed. Returns 0, also if the process is gone or another, or a
+ * negative errno.
+ */
+static int add_target(struct targets *targets, const struct process *process, const char *id,
+		      bool first)
+{
+	cleanup_fd int fd = pidfd_open(process->pid, 0);
+	struct target *target;
+	int r;
+
+	if (fd < 0)
+		return errno == ESRCH ? 0 : -errno;
+	r = process_is_running(process);
+	if (r <= 0)
+		return r;
+	target = ARRAY_ADD(targets->items, targets->count);
+	if (!target)
+		return -ENOMEM;
+	target->process = *process;
+	target->pidfd = take_fd(&fd);
+	target->id = id;
+	target->first = first;
+	return 0;
+}
+
+static int signal_target(const struct target *target, int signal)
+{
+	if (pidfd_send_signal(target->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
+		return -errno;
+	return 0;
+}
+
+static int signal_all(const struct targets *targets, int signal)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		int r = targets->items[i].done ? 0 : signal_target(&targets->items[i], signal);
+
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+/* Wait until all are gone, at most @msec. Returns how many are left, or a negative errno. */
+static ssize_t wait_for_end(struct targets *targets, unsigned msec)
+{
+	int64_t deadline = now_msec() + msec;
+	cleanup_free struct pollfd *fds = calloc(targets->count + 1, sizeof(*fds));
+	size_t left;
+
+	if (!fds)
+		return -ENOMEM;
+	for (;;) {
+		int64_t rest = deadline - now_msec();
+		int n;
+
+		left = 0;
+		for (size_t i = 0; i < targets->count; i++)
+			if (!targets->items[i].done)
+				fds[left++] = (struct pollfd){ .fd = targets->items[i].pidfd,
+							       .events = POLLIN };
+		if (left == 0)
+			return 0;
+		n = poll(fds, left, rest > 0 ? (int)rest : 0);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (size_t i = 0, j = 0; n > 0 && i < targets->count; i++)
+			if (!targets->items[i].done)
+				targets->items[i].done = fds[j++].revents != 0;
+		if (n == 0 && rest <= 0)
+			return (ssize_t)left;
+	}
+}
+
+static int want(struct wanted *wanted, const char *id)
+{
+	struct wanted_container *container;
+
+	if (!process_is_cri_id(id) || json_object_get(wanted->by_id, id))
+		return 0;
+	container = ARRAY_ADD(wanted->containers, wanted->count);
+	if (!container)
+		return -ENOMEM;
+	container->id = id;
+	return json_object_set_new_nocheck(wanted->by_id, id,
+					   json_integer((json_int_t)wanted->count - 1));
+}
+
+static int wanted_open(const struct inventory *lost, struct wanted *wanted)
+{
+	wanted->lost = lost;
+	wanted->by_id = json_object();
+	if (!wanted->by_id)
+		return -ENOMEM;
+	for (size_t i = 0; i < lost->sandbox_count; i++) {
+		const struct sandbox *sandbox = &lost->sandboxes[i];
+
+		/* A pod's own cgroup may bear the sandbox's id (kata). */
+		if (want(wanted, sandbox->id) < 0)
+			return -ENOMEM;
+		for (size_t j = 0; j < sandbox->container_count; j++)
+			if (want(wanted, sandbox->containers[j].id) < 0)
+				return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The wanted container that these cgroups are of, or NULL. */
+static struct wanted_container *find_container(const struct wanted *wanted, const char *cgroups)
+{
+	char id[CRI_ID_LENGTH + 1];
+
+	while (cgroups && (cgroups = process_next_cri_id(cgroups, id))) {
+		const json_t *number = json_object_get(wanted->by_id, id);
+
+		if (number)
+			return &wanted->containers[json_integer_value(number)];
+	}
+	return NULL;
+}
+
+static bool is_lone_member(const struct wanted *wanted, const struct process_entry *entry)
+{
+	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
+		const struct sandbox *sandbox = &wanted->lost->sandboxes[i];
+
+		for (size_t j = 0; j < sandbox->container_count; j++) {
+			const struct container *container = &sandbox->containers[j];
+
+			if (!process_is_cri_id(container->id) &&
+			    process_cgroups_name(entry->cgroups, container->id,
+						 container->cgroup_path))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Judged by the inventory to be a container's first process. */
+static bool is_init(const struct wanted *wanted, const struct process *process)
+{
+	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
+		const struct sandbox *sandbox = &wanted->lost->sandboxes[i];
+
+		for (size_t j = 0; j < sandbox->container_count; j++) {
+			const struct process *init = &sandbox->containers[j].init;
+
+			if (init->pid == process->pid && init->start_ticks == process->start_ticks)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_shim_child(const struct wanted *wanted, const struct process_table *table,
+			  const struct process_entry *entry)
+{
+	const struct process_entry *parent = process_find(table, entry->parent);
+
+	for (size_t i = 0; parent && i < wanted->lost->sandbox_count; i++) {
+		const struct process *shim = &wanted->lost->sandboxes[i].shim;
+
+		if (shim->pid == parent->process.pid &&
+		    shim->start_ticks == parent->process.start_ticks)
+			return true;
+	}
+	return false;
+}
+
+static bool is_shim(const struct wanted *wanted, const struct process *process)
+{
+	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
+		const struct process *shim = &wanted->lost->sandboxes[i].shim;
+
+		if (shim->pid == process->pid && shim->start_ticks == process->start_ticks)
+			return true;
+	}
+	return false;
+}
+
+/* Everything that runs in a wanted container, as of now. */
+static int find_members(struct wanted *wanted, struct targets *targets)
+{
+	cleanup_process_table struct process_table table = { 0 };
+	int first = 0, r;
+
+	r = process_table_read(&table);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < table.count; i++) {
+		const struct process_entry *entry = &table.items[i];
+		struct wanted_container *container = find_container(wanted, entry->cgroups);
+		bool child;
+
+		if (entry->zombie || is_shim(wanted, &entry->process))
+			continue;
+		child = is_init(wanted, &entry->process) || is_shim_child(wanted, &table, entry);
+		if (!child && !container && !is_lone_member(wanted, entry))
+			continue;
+		r = add_target(targets, &entry->process, container ? container->id : NULL, child);
+		if (r < 0 && first == 0)
+			first = r;
+		if (container)
+			container->seen = true;
+	}
+	return first;
+}
+
+/* Ask once. Whoever cannot hear it is not worth waiting for. */
+static int terminate(const struct targets *targets)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		const struct target *target = &targets->items[i];
+		int r, deaf;
+
+		if (!target->first)
+			continue;
+		deaf = process_ignores(target->process.pid, SIGTERM);
+		r = signal_target(target, deaf > 0 ? SIGKILL : SIGTERM);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+/* cgroup.kill reaches what is forked at this moment; pidfds reach the rest. */
+static int kill_members(const struct targets *targets)
+{
+	for (size_t i = 0; i < targets->count; i++)
+		if (!targets->items[i].done && targets->items[i].id)
+			(void)cgroup_kill(targets->items[i].process.pid, targets->items[i].id);
+	return signal_all(targets, SIGKILL);
+}
+
+static int end_containers(struct wanted *wanted, struct targets *members, unsigned grace_msec,
+			  struct kill_result *ret)
+{
+	ssize_t left;
+	int r;
+
+	r = terminate(members);
+	left = wait_for_end(members, grace_msec);
+	if (left < 0)
+		return (int)left;
+	for (int round = 0; round < ROUNDS; round++) {
+		if (left > 0) {
+			r = kill_members(members);
+			left = wait_for_end(members, END_MSEC);
+			if (left < 0)
+				return (int)left;
+		}
+		targets_done(members);
+		r = find_members(wanted, members);
+		left = (ssize_t)members->count;
+		if (left == 0)
+			break;
+	}
+	for (size_t i = 0; i < members->count; i++)
+		log_error("process %d of a lost container does not end",
+			  (int)members->items[i].process.pid);
+	ret->failed += members->count;
+	return left > 0 && r == 0 ? -EBUSY : r;
+}
+
+/* A pidfd for each process of hundreds of pods; the soft limit is often 1024. */
+static void raise_file_limit(struct rlimit *ret_old)
+{
+	struct rlimit raised;
+
+	if (getrlimit(RLIMIT_NOFILE, ret_old) < 0)
+		return;
+	raised = (struct rlimit){ ret_old->rlim_max, ret_old->rlim_max };
+	(void)setrlimit(RLIMIT_NOFILE, &raised); /* what fails for want of fds is reported */
+}
+
+static int end_sandboxes(struct wanted *wanted, unsigned grace_msec, struct kill_result *ret)
+{
+	cleanup_targets struct targets shims = { 0 }, members = { 0 };
+	int first = 0, r;
+	ssize_t left;
+
+	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
+		const struct process *shim = &wanted->lost->sandboxes[i].shim;
+
+		r = shim->start_ticks ? add_target(&shims, shim, NULL, false) : 0;
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	/* Before the shims die: their children are known by their parent. */
+	r = find_members(wanted, &members);
+	if (r < 0 && first == 0)
+		first = r;
+	r = signal_all(&shims, SIGKILL);
+	if (r < 0 && first == 0)
+		first = r;
+	r = end_containers(wanted, &members, grace_msec, ret);
+	if (r < 0 && first == 0)
+		first = r;
+	left = wait_for_end(&shims, END_MSEC);
+	if (left < 0)
+		return (int)left;
+	ret->shims += shims.count - (size_t)left;
+	ret->failed += (size_t)left;
+	return left > 0 && first == 0 ? -EBUSY : first;
+}
+
+int kill_sandboxes(const struct inventory *lost, unsigned grace_msec, struct kill_result *ret)
+{
+	cleanup_wanted struct wanted wanted = { 0 };
+	struct rlimit old = { 0 };
+	int r = wanted_open(lost, &wanted);
+
+	if (r < 0)
+		return r;
+	raise_file_limit(&old);
+	r = end_sandboxes(&wanted, grace_msec, ret);
+	if (old.rlim_cur)
+		(void)setrlimit(RLIMIT_NOFILE, &old); /* back to what it was: cannot fail */
+	for (size_t i = 0; i < wanted.count; i++)
+		ret->containers += wanted.containers[i].seen;
+	return r;
+}

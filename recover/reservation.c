@@ -1,0 +1,239 @@
+#include "recover/reservation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "recover/log.h"
+#include "scanners/array.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/ipam.h"
+#include "scanners/links.h"
+
+enum {
+	LOCK_PAUSE_MSEC = 2, /* between two tries; host-local holds it for a few milliseconds */
+	LOCK_MODE = 0750,    /* as host-local creates it */
+};
+#define LOCK_NAME "lock"
+
+struct item {
+	const struct sandbox *sandbox;
+	const struct reservation *reservation;
+};
+
+struct items {
+	struct item *items;
+	size_t count;
+};
+
+static void items_done(struct items *items)
+{
+	free(items->items);
+}
+#define cleanup_items __attribute__((cleanup(items_done)))
+
+static int64_t now_msec(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* flock(2) has no time-out, and a signal to end it would be the whole process's. */
+static int lock_within(int fd, unsigned msec)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MSEC * 1000000L };
+	int64_t deadline = now_msec() + msec;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		if (now_msec() >= deadline)
+			return -ETIMEDOUT;
+		(void)nanosleep(&pause, NULL); /* a short pause is as good */
+	}
+	return 0;
+}
+
+static int open_network(const struct reservation *reservation)
+{
+	cleanup_fd int fd = dir_open_path(reservation->data_dir);
+
+	if (fd < 0)
+		return fd;
+	return dir_open_beneath(fd, reservation->network);
+}
+
+static int open_lock(int network_fd, unsigned lock_msec)
+{
+	cleanup_fd int fd = openat(network_fd, LOCK_NAME,
+				   O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, LOCK_MODE);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = lock_within(fd, lock_msec);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+/* Returns 1 if released, 0 if it was gone, -ESTALE if it is another's by now. */
+static int release_one(int network_fd, const struct item *item)
+{
+	cleanup_free char *id = NULL;
+	int r = ipam_read_lease(network_fd, item->reservation->address, &id, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (strcmp(id, item->sandbox->id) != 0)
+		return -ESTALE;
+	if (unlinkat(network_fd, item->reservation->address, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return 1;
+}
+
+static int note(const struct item *item, int r, struct reservation_result *ret)
+{
+	const struct reservation *reservation = item->reservation;
+
+	if (r >= 0) {
+		ret->released += (size_t)r;
+		return 0;
+	}
+	if (r == -ESTALE) {
+		ret->kept++;
+		return 0;
+	}
+	log_error("cannot release %s of network %s: %s", log_name(reservation->address),
+		  log_name(reservation->network), strerror(-r));
+	ret->failed++;
+	return r;
+}
+
+/* All of one network under one lock. */
+static int release_network(const struct item *items, size_t count, unsigned lock_msec,
+			   struct reservation_result *ret)
+{
+	cleanup_fd int fd = open_network(items[0].reservation), lock = -EBADF;
+	int first = 0;
+
+	if (fd == -ENOENT)
+		return 0;
+	lock = fd < 0 ? fd : open_lock(fd, lock_msec);
+	for (size_t i = 0; i < count; i++) {
+		int r = note(&items[i], lock < 0 ? lock : release_one(fd, &items[i]), ret);
+
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
+
+static bool has_link_up(const struct sandbox *sandbox, const struct links *links)
+{
+	for (size_t i = 0; i < sandbox->link_count; i++) {
+		const struct link_entry *link = links_by_index(links, sandbox->links[i].index);
+
+		if (link && link->up && strcmp(link->name, sandbox->links[i].name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May the addresses of @sandbox be given to others? Not while a link into its
+ * namespace is up, nor if the namespace has none that we see: its interface may
+ * be a macvlan, which answers without a host's end.
+ */
+static int is_isolated(const struct sandbox *sandbox, const struct links *links,
+		       struct mnl_socket *socket)
+{
+	bool found = false;
+	int id, r;
+
+	if (has_link_up(sandbox, links))
+		return 0;
+	if (!sandbox->netns)
+		return 1;
+	r = links_netns_id(socket, sandbox->netns, &id);
+	if (r == -ENOENT || r == -EINVAL)
+		return 1;
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; i < links->count; i++) {
+		if (links->items[i].peer_netns != id)
+			continue;
+		if (links->items[i].up)
+			return 0;
+		found = true;
+	}
+	return found;
+}
+
+static int select_items(const struct inventory *lost, struct items *items,
+			struct reservation_result *ret)
+{
+	cleanup_links_netns struct mnl_socket *socket = NULL;
+	cleanup_links struct links links = { 0 };
+	int r = links_scan(&links);
+
+	if (r == 0)
+		r = links_netns_open(&socket);
+	for (size_t i = 0; r >= 0 && i < lost->sandbox_count; i++) {
+		const struct sandbox *sandbox = &lost->sandboxes[i];
+
+		if (sandbox->reservation_count == 0)
+			continue;
+		r = is_isolated(sandbox, &links, socket);
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			log_warning("keeping the addresses of sandbox %s: its network still stands",
+				    log_name(sandbox->id));
+			ret->kept += sandbox->reservation_count;
+			continue;
+		}
+		for (size_t j = 0; j < sandbox->reservation_count; j++) {
+			struct item *item = ARRAY_ADD(items->items, items->count);
+
+			if (!item)
+				return -ENOMEM;
+			*item = (struct item){ sandbox, &sandbox->reservations[j] };
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
+static int by_network(const void *a, const void *b)
+{
+	const struct reservation *x = ((const struct item *)a)->reservation;
+	const struct reservation *y = ((const struct item *)b)->reservation;
+	int order = strcmp(x->data_dir, y->data_dir);
+
+	return order ? order : strcmp(x->network, y->network);
+}
+
+int reservations_release(const struct inventory *lost, unsigned lock_msec,
+			 struct reservation_result *ret)
+{
+	cleanup_items struct items items = { 0 };
+	int first = 0, r;
+
+	r = select_items(lost, &items, ret);
+	if (r < 0)
+		return r;
+	if (items.count)
+		qsort(items.items, items.count, sizeof(*items.items), by_network);
+	for (size_t i = 0, end; i < items.count; i = end) {
+		for (end = i + 1; end < items.count; end++)
+			if (by_network(&items.items[i], &items.items[end]) != 0)
+				break;
+		r = release_network(&items.items[i], end - i, lock_msec, ret);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	return first;
+}
