@@ -9,6 +9,7 @@ usage: cri.py SOCKET COMMAND [ARGUMENT...]
   run-hostport NAME PORT     a pod whose port 80 is the node's PORT
   run-host NAME              a pod in the node's own network
   start POD IMAGE [ARG...]   a container in the pod, its ID
+  address ID                 of a pod
   list                       "ID NAME STATE" of each pod
   containers                 "ID NAME STATE" of each container
   images                     name of each image
@@ -191,6 +192,8 @@ def main(socket, command, *args):
         print(*runtime.run(args[0], host_network=True))
     elif command == "start":
         print(runtime.start(args[0], args[1], list(args[2:])))
+    elif command == "address":
+        print(runtime.address(args[0]))
     elif command == "list":
         for pod in runtime.call("ListPodSandbox").messages(1):
             print(pod.text(1), pod.message(2).text(1), "notready" if pod.number(3) else "ready")

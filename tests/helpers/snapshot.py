@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes down a node's state so that two moments can be compared with diff.
 
-usage: snapshot.py [--without KIND]... [--skip PATH]... PID [PATH...]
+usage: snapshot.py --pid PID [--without KIND]... [--skip PATH]... [PATH...]
 
 PID is the node's PID 1. Without PATHs: containerd's root and state, CNI's
 directories, the quarantine and the configuration. Of every file: inode, type,
@@ -31,15 +31,14 @@ def describe(path, entry):
         words.append(f"{name}={os.getxattr(path, name, follow_symlinks=False).hex()}")
     if stat.S_ISLNK(entry.st_mode):
         words.append("-> " + os.readlink(path))
-    if stat.S_ISREG(entry.st_mode):
+    if stat.S_ISREG(entry.st_mode) and entry.st_size:
         words.append(f"size={entry.st_size} {digest(path)}")
     return " ".join(words)
 
 
 def digest(path):
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
-            else hashlib.sha256(file.read()).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def walk(root, name, skip):
@@ -103,7 +102,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", action="append", default=[])
     parser.add_argument("--skip", action="append", default=[])
-    parser.add_argument("pid", type=int)
+    parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("paths", nargs="*", default=PATHS)
     options = parser.parse_args()
 

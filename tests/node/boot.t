@@ -50,11 +50,9 @@ ok "two nodes at once" node_ready
 is "the second knows nothing of the first" "$(node_cri list)" ""
 
 NODE=$first
-ids=$(awk '{ print $1 }' <<<"$pods")
-# shellcheck disable=SC2086
-ok "pods are stopped" node_cri stop $ids
-# shellcheck disable=SC2086
-ok "pods are removed" node_cri remove $ids
+mapfile -t three < <(cut -d' ' -f1 <<<"$pods")
+ok "pods are stopped" node_cri stop "${three[@]}"
+ok "pods are removed" node_cri remove "${three[@]}"
 is "one pod is left" "$(node_cri list | cut -d' ' -f2)" web
 is "the census tells lost from living" "$(node_census --left-of "$NODE/census" | grep -E 'veths|bundles')" $'bundles 1\nveths 1'
 

@@ -27,7 +27,7 @@ node_all=()
 node_base=${NODE_BASE:-/var/tmp}
 # The first address is the bridge's own.
 node_subnet=${NODE_SUBNET:-10.244.99.0/26}
-node_data=var/lib/containerd
+node_data=/var/lib/containerd
 
 # ---- preparing, booting, ending ---------------------------------------------
 
@@ -115,7 +115,8 @@ JSON
 # nor, on machines with a hybrid hierarchy, a controller in cgroup2.
 node_configure_containerd() {
     local major=${1%%.*}
-    mkdir -p "$NODE/root/etc/containerd"
+    mkdir -p "$NODE/root/etc/containerd" "$NODE/root/usr/local/sbin"
+    node_configure_runc
     case ${major:-1} in
     1) cat >"$NODE/root/etc/containerd/config.toml" ;;
     *) node_configure_containerd2 && return ;;
@@ -138,8 +139,7 @@ oom_score = 0
 TOML
 }
 
-# containerd 2 has no disable_cgroup: a wrapper takes the CPU shares out of the
-# specification before runc sees it.
+# containerd 2 has no disable_cgroup: the wrapper stands in for it.
 node_configure_containerd2() {
     cat >"$NODE/root/etc/containerd/config.toml" <<'TOML'
 version = 3
@@ -162,7 +162,10 @@ oom_score = 0
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   BinaryName = '/usr/local/sbin/runc-without-cpu'
 TOML
-    mkdir -p "$NODE/root/usr/local/sbin"
+}
+
+# A runc for specifications with CPU shares where cgroup2 has no CPU controller.
+node_configure_runc() {
     cat >"$NODE/root/usr/local/sbin/runc-without-cpu" <<'SH'
 #!/bin/sh
 previous=
@@ -240,6 +243,15 @@ node_find_leader() {
     return 1
 }
 
+# node_own_disk MEGABYTES [MKFS OPTION...], before booting: /var/lib on a file
+# system of its own, which ends with one umount whatever is in it.
+node_own_disk() {
+    truncate -s "$1M" "$NODE/varlib.img"
+    mkfs.ext4 -q -O ^has_journal "${@:2}" "$NODE/varlib.img"
+    mount -o loop "$NODE/varlib.img" "$NODE/varlib"
+    cp "$node_image" "$NODE/varlib/images.tar"
+}
+
 node_end() { # DIR
     local pid leader i dir cgroup
     pid=$(cat "$1/nspawn" 2>/dev/null)
@@ -306,7 +318,7 @@ node_leader() { cat "$NODE/leader"; }
 
 # node_run COMMAND...: as root in the node.
 node_run() {
-    nsenter --target "$(node_leader)" --mount --uts --ipc --net --pid --cgroup --wd=/ \
+    nsenter --target "$(node_leader)" --mount --uts --ipc --net --pid --cgroup --wd \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb LANG=C.UTF-8 HOME=/root "$@"
 }
 
@@ -340,6 +352,9 @@ node_until() {
     done
 }
 
+# node_service NAME COMMAND...: in the background, until `systemctl stop NAME`.
+node_service() { node_run systemd-run --quiet --collect --unit="$1" "${@:2}"; }
+
 # ---- containerd -------------------------------------------------------------
 
 node_cri() { /usr/bin/python3 "$node_helpers/cri.py" "$(node_path "${NODE_SOCKET:-/run/containerd/containerd.sock}")" "$@"; }
@@ -351,6 +366,12 @@ node_import() { node_run ctr -n k8s.io images import /var/lib/images.tar >/dev/n
 
 # node_pods PREFIX COUNT: "ID NAME ADDRESS" of each.
 node_pods() { node_import && node_cri run "$1" "$2"; }
+
+node_remove_pods() {
+    local ids
+    mapfile -t ids < <(node_cri list | cut -d' ' -f1)
+    [ "${#ids[@]}" -eq 0 ] || { node_cri stop "${ids[@]}" && node_cri remove "${ids[@]}"; }
+}
 
 # kill -9 of containerd alone: `systemctl kill` would take its shims along.
 node_crash() {
@@ -371,4 +392,49 @@ node_damage() {
 node_census() { /usr/bin/python3 "$node_helpers/census.py" "$@" "$(node_leader)"; }
 
 # node_snapshot [OPTION...]: see tests/helpers/snapshot.py.
-node_snapshot() { /usr/bin/python3 "$node_helpers/snapshot.py" "$@" "$(node_leader)"; }
+node_snapshot() { /usr/bin/python3 "$node_helpers/snapshot.py" --pid "$(node_leader)" "$@"; }
+
+node_is_active() { [ "$(node_property ActiveState)" = active ]; }
+
+# node_nothing_left_of FILE: the census in it has no survivor.
+node_nothing_left_of() { [ -z "$(node_census --names --left-of "$1")" ]; }
+
+node_rules() { node_run iptables-save; }
+
+node_address_of() { # POD NAME
+    local id
+    id=$(node_cri list | awk -v name="$1" '$2 == name { print $1 }')
+    node_cri address "$id"
+}
+
+# node_since EPOCHREALTIME: seconds since then.
+node_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f\n", to - from }'; }
+
+# node_tree DIR: what is below, inode for inode, and neither what is
+# mounted there nor quarantines.
+node_tree() {
+    find "$(node_path "$1")/" -xdev -mindepth 1 -not -path '*/.quarantine*' -printf '%i %y %P\n' | sort -k 3
+}
+
+# The one quarantine there is.
+node_quarantine() {
+    local all
+    mapfile -t all < <(node_quarantines)
+    [ "${#all[@]}" -eq 1 ] || { echo "/one-quarantine-but-there-are-${#all[@]}"; return 1; }
+    echo "${all[0]}"
+}
+
+# The directory of each quarantine, as the node sees it.
+node_quarantines() {
+    local dir
+    for dir in "$(node_path "$node_data.quarantine")"/*/ "$(node_path "$node_data/.quarantine")"/*/; do
+        [ -d "$dir" ] && echo "/${dir#"$(node_path /)"}" | sed 's,/$,,'
+    done
+}
+
+# What keeps the tool from acting twice is forgotten, for the next case.
+node_forget() {
+    node_run rm -rf /var/lib/containerd-recover "$node_data.quarantine" "$node_data/.quarantine"
+    node_run systemd-tmpfiles --create >/dev/null 2>&1
+    node_run systemctl reset-failed
+}

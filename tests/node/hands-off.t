@@ -1,0 +1,146 @@
+#!/bin/bash
+# Each reason to leave a node alone, on a node that would be acted on without it:
+# its meta.db is damaged (which the middle of this file proves) or its root is
+# called bloated. Nothing may change, byte for byte, but our own records.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+root=$node_data
+meta_db=$root/io.containerd.metadata.v1.bolt/meta.db
+
+look() { node_snapshot --skip /var/lib/containerd-recover --skip /run/containerd-recover; }
+
+# unchanged NAME WHY: preflight leaves all as it is, and says why.
+unchanged() {
+    local said status
+    look >"$NODE/before"
+    said=$(node_run containerd-recover preflight 2>&1)
+    status=$?
+    look >"$NODE/after"
+    is "$1: preflight succeeds" "$status" 0
+    is "$1: nothing is changed" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
+    like "$1: it says why" "$said" "$2"
+}
+
+times() { # COUNT COMMAND...
+    local i
+    for ((i = 0; i < $1; i++)); do "${@:2}"; done
+}
+
+stop_and_start() { node_run systemctl restart containerd && node_ready; }
+crash_and_wait() { node_crash && node_ready; }
+
+# The root on a disk of its own, with what was in it.
+root_to_disk() { # NAME MKFS-OPTION...
+    local device
+    device=$(node_disk "$1" ext4 96 "${@:2}")
+    node_run mount "$device" /mnt
+    node_run cp -a "$root/." /mnt/
+    node_run umount /mnt
+    node_run mount "$device" "$root"
+}
+
+new_root() {
+    node_run systemctl stop containerd
+    node_run rm -rf "$root"
+    node_run mkdir -m 700 "$root"
+    node_forget
+}
+
+node_prepare hands-off
+node_install
+node_fast_restarts
+node_boot
+node_ready
+node_pods old 3 >/dev/null
+config=$(node_path /etc/containerd/config.toml)
+cp "$config" "$NODE/config.toml"
+
+# ---- a healthy containerd that somebody stops or kills ----
+times 3 stop_and_start
+times 3 crash_and_wait
+node_run systemctl stop containerd
+unchanged "stopped and killed by the operator, three times each" ""
+like "and that is no crash loop" "$(node_run containerd-recover plan 2>&1)" "healthy"
+
+# ---- damaged from here on ----
+node_damage root-zero
+
+echo 'root = [' >>"$config"
+unchanged "syntax error in config.toml" "config"
+cp "$NODE/config.toml" "$config"
+
+node_service holder flock --exclusive "$meta_db" sleep 1000
+node_until 5 node_run sh -c "! flock -n $meta_db true"
+unchanged "meta.db locked by another process" "meta.db"
+node_run systemctl stop holder
+
+node_run touch /var/lib/containerd-recover/hold
+unchanged "hold file" "hold"
+node_run rm /var/lib/containerd-recover/hold
+
+root_to_disk space
+node_run dd if=/dev/zero of="$root/junk" bs=64k 2>/dev/null
+unchanged "full file system" "full|space"
+node_run rm "$root/junk"
+node_run mount -o remount,ro "$root"
+unchanged "read-only file system" "read-only"
+node_run umount "$root"
+
+root_to_disk inodes -N 256
+node_run sh -c "cd $root && i=0; while : >junk\$i; do i=\$((i + 1)); done" 2>/dev/null
+unchanged "no inodes" "inodes"
+node_run umount "$root"
+
+# Below the missing disk is a root that would be acted on.
+root_to_disk missing
+echo "$(tail -n 1 "$NODE/loops") $root ext4 noauto 0 0" >>"$(node_path /etc/fstab)"
+node_run umount "$root"
+unchanged "root not mounted" "mount"
+: >"$(node_path /etc/fstab)"
+
+node_run mv "$root" /var/lib/elsewhere
+node_run mkdir -m 700 "$root"
+unchanged "empty root" ""
+like "empty root: plan says so" "$(node_run containerd-recover plan 2>&1)" "empty"
+node_run rmdir "$root"
+node_run mv /var/lib/elsewhere "$root"
+
+# ---- the proof that all of this was needed ----
+ok "without a reason to leave it, the node is acted on" node_run containerd-recover preflight
+is "it has a quarantine" "$(node_quarantines | wc -l)" 1
+node_run systemctl start containerd
+ok "containerd answers" node_ready
+ok "with room for new pods" node_pods new 3
+
+node_run systemctl stop containerd
+node_damage root-zero
+unchanged "second quarantine inside the cool-down" "cool"
+
+# ---- another client's containers ----
+new_root
+node_run systemctl start containerd
+node_ready
+node_run ctr -n moby images import /var/lib/images.tar >/dev/null
+ok "a container of docker's" node_run ctr -n moby run --detach --null-io --runc-binary /usr/local/sbin/runc-without-cpu \
+    test.local/pause:1 docker-one
+node_run systemctl stop containerd
+node_damage root-zero
+unchanged "moby namespace with running tasks" "moby"
+
+# ---- a crash loop whose cause is elsewhere, on a root that is called bloated ----
+new_root
+node_policy '[bloat]' 'entries = 1000'
+"$BUILD/tests/helpers/filltree" "$(node_path "$root")/files" 3000
+node_service listener /usr/bin/python3 -c 'import socket, time
+s = socket.socket(); s.bind(("127.0.0.1", 10999)); s.listen(); time.sleep(1000)'
+sed -i 's/^\[plugins."io.containerd.grpc.v1.cri"\]/&\n  stream_server_port = "10999"/' "$config"
+inode=$(stat -c %i "$(node_path "$root")")
+node_run systemctl start --no-block containerd
+loops() { [ "$(node_property NRestarts)" -gt 5 ]; }
+ok "a used TCP port makes a crash loop" node_until 20 loops
+is "used TCP port: no quarantine" "$(node_quarantines)" ""
+is "used TCP port: the root is the same" "$(stat -c %i "$(node_path "$root")")" "$inode"
+node_run systemctl stop containerd
+unchanged "used TCP port" ""
+tap_done
