@@ -123,7 +123,8 @@ bench: helpers
 	$(MAKE) PROFILE=release all helpers
 	tests/bench/run build/release
 
-demo: all helpers
+# Builds by itself: first it installs what building takes.
+demo:
 	tests/node/demo.sh $(B)
 
 MUTATORS := [fl]?(unlink|rename|mkdir|mknod|symlink|link|chmod|chown|truncate|setxattr|removexattr)(at2?|64)?|rmdir|p?writev?(64)?|remove|fwrite|creat|u?mount2?|setns|unshare|kill|tgkill|pidfd_send_signal|fork|vfork|posix_spawnp?|exec[lv]p?e?|fexecve|system|popen|ioctl|syscall

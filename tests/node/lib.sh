@@ -33,7 +33,7 @@ node_data=/var/lib/containerd
 
 # node_prepare NAME [ROOT]: mount and configure a node that is not running yet.
 node_prepare() {
-    local lower=${2:-/}
+    local lower=${2:-${NODE_LOWER:-/}}
     [ "$(id -u)" = 0 ] || { echo "tests on a node need root" >&2; exit 1; }
     NODE=$(mktemp -d "$node_base/recover-$1.XXXXXX")
     node_all+=("$NODE")
@@ -335,7 +335,7 @@ node_disk() {
     local image=$NODE/$1.img type=$2 device
     truncate -s "$3M" "$image"
     shift 3
-    "mkfs.$type" -q "$@" "$image"
+    "mkfs.$type" -q "$@" "$image" >/dev/null
     device=$(losetup --find --show "$image")
     echo "$device" >>"$NODE/loops"
     node_run mknod -m 600 "$device" b $((0x$(stat -c %t "$device"))) $((0x$(stat -c %T "$device")))

@@ -1,0 +1,57 @@
+#!/bin/bash
+# Whatever is wrong with our own tool, containerd starts with the root it had.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# starts NAME [LIMIT]: containerd does, soon, with its pods.
+starts() {
+    local from
+    node_run systemctl stop containerd
+    node_run systemctl reset-failed
+    from=$EPOCHREALTIME
+    ok "$1: containerd starts" node_run systemctl start containerd
+    at_most "$1: seconds" "$(node_since "$from")" "${2:-3}"
+    ok "$1: it answers" node_ready
+    is "$1: it has its pods" "$(node_cri list | wc -l)" 2
+    is "$1: no quarantine" "$(node_quarantines)" ""
+}
+
+node_prepare fail-open
+node_install
+node_boot
+node_ready
+node_pods old 2 >/dev/null
+binary=$(node_path /usr/bin/containerd-recover)
+
+starts "nothing is wrong"
+
+cp "$binary" "$NODE/binary"
+rm "$binary"
+starts "the binary is gone"
+printf '#!/bin/sh\nkill -SEGV $$\n' >"$binary"
+chmod 755 "$binary"
+starts "it crashes"
+printf '#!/bin/sh\nexit 1\n' >"$binary"
+starts "it fails"
+cp "$NODE/binary" "$binary"
+
+node_policy 'this is not = [a policy'
+starts "the policy file is not understood"
+rm "$(node_path /etc/containerd-recover.conf)"
+
+node_run mount -t tmpfs -o ro none /var/lib/containerd-recover
+starts "its directory is read-only"
+node_run umount /var/lib/containerd-recover
+node_run mount -t tmpfs -o size=4k,nr_inodes=2 none /var/lib/containerd-recover
+node_run sh -c 'head -c 4096 /dev/zero >/var/lib/containerd-recover/ledger'
+starts "its directory is full, its ledger is noise"
+node_run umount /var/lib/containerd-recover
+node_run rm -rf /var/lib/containerd-recover /run/containerd-recover
+starts "its directories are gone"
+
+node_run mkdir -p /run/containerd-recover
+node_run touch /run/containerd-recover/lock
+node_service holder flock --exclusive /run/containerd-recover/lock sleep 1000
+starts "another run of it holds the lock" 5
+node_run systemctl stop holder
+tap_done
