@@ -11,12 +11,12 @@
 
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/dirstack.h"
 
 enum {
-	BLOCK_SIZE = 32 * 1024,	 /* of one getdents64(2): what a deadline waits for */
-	CACHED_LEVELS = 8,	 /* blocks and fds that a worker keeps */
 	QUEUE_SIZE = 64,	 /* directories that wait for a worker */
 	WORKERS_START = 2,
+	WORKERS_MAX = 16,
 	STACK_SIZE = 128 * 1024,
 	TICK_MSEC = 2,		 /* between two looks at the workers; grows to … */
 	TICK_MAX_MSEC = 100,
@@ -24,15 +24,9 @@ enum {
 	WAITING_PERCENT = 70,	 /* of the cores' time used: below it, workers wait for the disk */
 };
 
-/* A directory that is being read, or whose children wait in the queue. */
-struct open_dir {
-	atomic_uint refs;
-	int fd;
-};
-
 struct job {
 	struct open_dir *parent;
-	struct walk_tag tag;
+	uint64_t tag;
 	unsigned depth;
 	char name[NAME_MAX + 1]; /* empty: the parent itself */
 };
@@ -53,27 +47,11 @@ struct walk {
 	unsigned busy, running, started;
 };
 
-struct level {
-	struct open_dir *dir; /* NULL: closed for now, to be opened by ".." */
-	dev_t dev;	      /* of a closed one */
-	ino_t ino;
-	off_t resume; /* d_off of the last entry taken */
-	struct walk_tag tag;
-};
-
-struct block {
-	size_t used, at;
-	char data[BLOCK_SIZE] __attribute__((aligned(8)));
-};
-
 struct worker {
 	struct walk *walk;
-	unsigned index;
-	struct walk_sums seen; /* not yet told, all in the deepest level */
-	struct level *levels;
-	size_t count, room;
-	unsigned depth; /* of levels[0] */
-	struct block blocks[CACHED_LEVELS];
+	struct walk_sums seen; /* not yet told, all in the deepest directory */
+	struct dirstack *stack;
+	unsigned depth; /* of its first level */
 };
 
 static uint64_t now_usec(clockid_t clock)
@@ -92,33 +70,12 @@ static void note_error(struct walk *walk, int error)
 	(void)atomic_compare_exchange_strong(&walk->error, &none, error); /* the first one counts */
 }
 
-static void dir_unref(struct open_dir *dir)
-{
-	if (!dir || atomic_fetch_sub(&dir->refs, 1) != 1)
-		return;
-	(void)close(dir->fd);
-	free(dir);
-}
-
-/* Takes @fd over, also on failure. */
-static struct open_dir *dir_new(int fd)
-{
-	struct open_dir *dir = malloc(sizeof(*dir));
-
-	if (!dir) {
-		(void)close(fd);
-		return NULL;
-	}
-	*dir = (struct open_dir){ .refs = 1, .fd = fd };
-	return dir;
-}
-
 static void walk_unref(struct walk *walk)
 {
 	if (atomic_fetch_sub(&walk->refs, 1) != 1)
 		return;
 	for (; walk->queued > 0; walk->queued--)
-		dir_unref(walk->queue[walk->head++ % QUEUE_SIZE].parent);
+		open_dir_unref(walk->queue[walk->head++ % QUEUE_SIZE].parent);
 	(void)pthread_mutex_destroy(&walk->mutex);
 	(void)pthread_cond_destroy(&walk->work);
 	(void)pthread_cond_destroy(&walk->ended);
@@ -134,93 +91,13 @@ static bool tell(struct worker *w)
 	if (w->seen.entries > 0) {
 		total = atomic_fetch_add(&walk->entries, w->seen.entries) + w->seen.entries;
 		if (walk->options.tally)
-			walk->options.tally(w->levels[w->count - 1].tag, &w->seen, w->index,
+			walk->options.tally(dirstack_top(w->stack)->tag, &w->seen,
 					    walk->options.data);
 		w->seen = (struct walk_sums){ 0 };
 		if (walk->options.stop_at && total >= walk->options.stop_at)
 			atomic_store(&walk->stop, true);
 	}
 	return atomic_load(&walk->stop);
-}
-
-/* What is too deep to stay open is found again by "..". */
-static int close_level(struct level *level)
-{
-	struct stat st;
-
-	if (!level->dir)
-		return 0;
-	if (fstat(level->dir->fd, &st) < 0)
-		return -errno;
-	level->dev = st.st_dev;
-	level->ino = st.st_ino;
-	dir_unref(level->dir);
-	level->dir = NULL;
-	return 0;
-}
-
-static int reopen_level(struct worker *w, struct level *level, int child_fd)
-{
-	cleanup_fd int fd = -EBADF;
-	struct stat st;
-
-	fd = openat(child_fd, "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	/* The child was moved meanwhile: ".." leads elsewhere. */
-	if (st.st_dev != level->dev || st.st_ino != level->ino)
-		return -ESTALE;
-	if (lseek(fd, level->resume, SEEK_SET) < 0)
-		return -errno;
-	level->dir = dir_new(take_fd(&fd));
-	if (!level->dir)
-		return -ENOMEM;
-	w->blocks[(size_t)(level - w->levels) % CACHED_LEVELS].used = 0;
-	w->blocks[(size_t)(level - w->levels) % CACHED_LEVELS].at = 0;
-	return 0;
-}
-
-static int grow_levels(struct worker *w)
-{
-	size_t room = w->room ? w->room * 2 : CACHED_LEVELS * 4;
-	struct level *levels = realloc(w->levels, room * sizeof(*levels));
-
-	if (!levels)
-		return -ENOMEM;
-	w->levels = levels;
-	w->room = room;
-	return 0;
-}
-
-/* Takes @dir over, also on failure. */
-static int push_level(struct worker *w, struct open_dir *dir, struct walk_tag tag)
-{
-	struct block *block = &w->blocks[w->count % CACHED_LEVELS];
-	int r = 0;
-
-	if (w->count == w->room)
-		r = grow_levels(w);
-	if (r == 0 && w->count >= CACHED_LEVELS)
-		r = close_level(&w->levels[w->count - CACHED_LEVELS]);
-	if (r < 0) {
-		dir_unref(dir);
-		return r;
-	}
-	w->levels[w->count++] = (struct level){ .dir = dir, .tag = tag };
-	block->used = block->at = 0;
-	return 0;
-}
-
-/* On failure the levels above cannot be read to their ends. */
-static int pop_level(struct worker *w)
-{
-	struct open_dir *dir = w->levels[--w->count].dir;
-	int r = 0;
-
-	if (w->count > 0 && !w->levels[w->count - 1].dir)
-		r = reopen_level(w, &w->levels[w->count - 1], dir->fd);
-	dir_unref(dir);
-	return r;
 }
 
 static void measure(struct worker *w, int fd, const char *name)
@@ -234,11 +111,6 @@ static void measure(struct worker *w, int fd, const char *name)
 		note_error(w->walk, -errno);
 }
 
-static bool is_dot(const char *name)
-{
-	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
-}
-
 /* What may be a directory; where the file system does not tell, opening does. */
 static bool may_be_dir(const struct dirent64 *entry)
 {
@@ -246,35 +118,24 @@ static bool may_be_dir(const struct dirent64 *entry)
 }
 
 /*
- * Take the entries of the deepest level up to its next subdirectory. Returns 1
- * with its name, valid until the next call, 0 at the end, or a negative errno;
+ * Take the entries of the deepest directory up to its next subdirectory. Returns
+ * 1 with its name, valid until the next call, 0 at the end, or a negative errno;
  * -ECANCELED: it is enough.
  */
 static int next_dir(struct worker *w, const char **ret_name)
 {
-	struct block *block = &w->blocks[(w->count - 1) % CACHED_LEVELS];
-	struct level *level = &w->levels[w->count - 1];
+	const struct dirstack_level *level = dirstack_top(w->stack);
 	const struct dirent64 *entry;
+	int r;
 
 	for (;;) {
-		if (block->at == block->used) {
-			ssize_t n;
-
-			if (tell(w))
-				return -ECANCELED;
-			n = getdents64(level->dir->fd, block->data, sizeof(block->data));
-			if (n <= 0)
-				return n < 0 ? -errno : 0;
-			block->used = (size_t)n;
-			block->at = 0;
-		}
-		entry = (const void *)(block->data + block->at);
-		block->at += entry->d_reclen;
-		level->resume = entry->d_off;
-		if (is_dot(entry->d_name))
-			continue;
+		if (!dirstack_has_read(w->stack) && tell(w))
+			return -ECANCELED;
+		r = dirstack_next(w->stack, &entry);
+		if (r <= 0)
+			return r;
 		w->seen.entries++;
-		if (w->walk->options.measure)
+		if (level->tag & WALK_MEASURE)
 			measure(w, level->dir->fd, entry->d_name);
 		if (may_be_dir(entry)) {
 			*ret_name = entry->d_name;
@@ -284,10 +145,10 @@ static int next_dir(struct worker *w, const char **ret_name)
 }
 
 /* Let another worker have it, if the queue is short. */
-static bool offer(struct worker *w, const char *name, struct walk_tag tag)
+static bool offer(struct worker *w, const char *name, uint64_t tag)
 {
 	struct walk *walk = w->walk;
-	struct open_dir *dir = w->levels[w->count - 1].dir;
+	struct open_dir *dir = dirstack_top(w->stack)->dir;
 	size_t len = strlen(name);
 	struct job *job;
 	bool taken = false;
@@ -301,7 +162,7 @@ static bool offer(struct worker *w, const char *name, struct walk_tag tag)
 		atomic_fetch_add(&dir->refs, 1);
 		job->parent = dir;
 		job->tag = tag;
-		job->depth = w->depth + (unsigned)w->count;
+		job->depth = w->depth + (unsigned)w->stack->count;
 		memcpy(job->name, name, len + 1);
 		walk->queued++;
 		taken = true;
@@ -312,7 +173,7 @@ static bool offer(struct worker *w, const char *name, struct walk_tag tag)
 }
 
 static int descend(struct worker *w, const struct open_dir *parent, const char *name,
-		   struct walk_tag tag)
+		   uint64_t tag)
 {
 	int fd = dir_open_beneath(parent->fd, name);
 	struct open_dir *dir;
@@ -322,37 +183,31 @@ static int descend(struct worker *w, const struct open_dir *parent, const char *
 		return 0;
 	if (fd < 0)
 		return fd;
-	dir = dir_new(fd);
+	dir = open_dir_new(fd);
 	if (!dir)
 		return -ENOMEM;
-	return push_level(w, dir, tag);
+	return dirstack_push(w->stack, dir, tag);
 }
 
-static struct walk_tag enter(const struct worker *w, const char *name)
+static uint64_t enter(const struct worker *w, const char *name)
 {
 	const struct walk_options *options = &w->walk->options;
-	struct walk_tag tag = w->levels[w->count - 1].tag;
+	uint64_t tag = dirstack_top(w->stack)->tag;
 
 	if (!options->enter)
 		return tag;
-	return options->enter(tag, name, w->depth + (unsigned)w->count, options->data);
-}
-
-static void drop_levels(struct worker *w)
-{
-	while (w->count > 0)
-		dir_unref(w->levels[--w->count].dir);
+	return options->enter(tag, name, w->depth + (unsigned)w->stack->count, options->data);
 }
 
 /* A subdirectory of the deepest level: another worker's, or the next level. */
 static void meet(struct worker *w, const char *name)
 {
-	struct walk_tag tag = enter(w, name);
+	uint64_t tag = enter(w, name);
 	int r;
 
 	if (offer(w, name, tag) || tell(w))
 		return;
-	r = descend(w, w->levels[w->count - 1].dir, name, tag);
+	r = descend(w, dirstack_top(w->stack)->dir, name, tag);
 	if (r < 0)
 		note_error(w->walk, r);
 }
@@ -363,7 +218,7 @@ static void walk_levels(struct worker *w)
 	const char *name = NULL;
 	int r = 0;
 
-	while (w->count > 0 && r >= 0) {
+	while (w->stack->count > 0 && r >= 0) {
 		r = next_dir(w, &name);
 		if (r > 0) {
 			meet(w, name);
@@ -374,11 +229,11 @@ static void walk_levels(struct worker *w)
 		if (r < 0 && r != -ENOENT) /* ENOENT: removed while open */
 			note_error(w->walk, r);
 		(void)tell(w);
-		r = pop_level(w);
+		r = dirstack_pop(w->stack);
 		if (r < 0)
 			note_error(w->walk, r);
 	}
-	drop_levels(w);
+	dirstack_clear(w->stack);
 }
 
 static void do_job(struct worker *w, struct job *job)
@@ -388,9 +243,9 @@ static void do_job(struct worker *w, struct job *job)
 	w->depth = job->depth;
 	if (job->name[0]) {
 		r = descend(w, job->parent, job->name, job->tag);
-		dir_unref(job->parent);
+		open_dir_unref(job->parent);
 	} else {
-		r = push_level(w, job->parent, job->tag);
+		r = dirstack_push(w->stack, job->parent, job->tag);
 	}
 	if (r < 0)
 		note_error(w->walk, r);
@@ -422,6 +277,29 @@ static void end_job(struct walk *walk)
 	(void)pthread_mutex_unlock(&walk->mutex);
 }
 
+static void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	dirstack_free(w->stack);
+	free(w);
+}
+
+static struct worker *worker_new(struct walk *walk)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->walk = walk;
+	w->stack = dirstack_new();
+	if (!w->stack) {
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
 static void *work(void *data)
 {
 	struct worker *w = data;
@@ -432,8 +310,7 @@ static void *work(void *data)
 		do_job(w, &job);
 		end_job(walk);
 	}
-	free(w->levels);
-	free(w);
+	worker_free(w);
 	(void)pthread_mutex_lock(&walk->mutex);
 	walk->running--;
 	(void)pthread_cond_signal(&walk->ended);
@@ -465,17 +342,12 @@ static int create_thread(struct worker *w)
 
 static int add_worker(struct walk *walk)
 {
-	struct worker *w = malloc(sizeof(*w)); /* not cleared: blocks are touched when used */
+	struct worker *w = worker_new(walk);
 	int r;
 
 	if (!w)
 		return -ENOMEM;
-	w->walk = walk;
-	w->seen = (struct walk_sums){ 0 };
-	w->levels = NULL;
-	w->count = w->room = 0;
 	(void)pthread_mutex_lock(&walk->mutex);
-	w->index = walk->started;
 	walk->running++;
 	atomic_fetch_add(&walk->refs, 1);
 	r = create_thread(w);
@@ -484,7 +356,7 @@ static int add_worker(struct walk *walk)
 	} else {
 		walk->running--;
 		atomic_fetch_sub(&walk->refs, 1);
-		free(w);
+		worker_free(w);
 	}
 	(void)pthread_mutex_unlock(&walk->mutex);
 	return r;
@@ -529,7 +401,7 @@ static void adapt(struct walk *walk, struct governor *g, uint64_t wall)
 	uint64_t could = (wall - g->last_wall) * MIN(g->cores, walk->started);
 
 	if ((cpu - g->last_cpu) * 100 < could * WAITING_PERCENT) {
-		for (unsigned n = walk->started; n > 0 && walk->started < WALK_WORKERS_MAX; n--)
+		for (unsigned n = walk->started; n > 0 && walk->started < WORKERS_MAX; n--)
 			if (add_worker(walk) < 0)
 				break; /* as many as there are will do */
 	} else {
@@ -591,7 +463,7 @@ static int walk_new(int dirfd, const struct walk_options *options, struct walk *
 		free(walk);
 		return -errno;
 	}
-	walk->queue[0].parent = dir_new(fd);
+	walk->queue[0].parent = open_dir_new(fd);
 	if (!walk->queue[0].parent) {
 		free(walk);
 		return -ENOMEM;

@@ -2,12 +2,10 @@
  * A parallel walk that sees every entry below a directory once, for counting:
  * by directory fd, no link followed, no mount crossed (bind mounts of the same
  * file system included). It reads names and types alone and asks no inode
- * unless told to measure sizes.
+ * but where it is told to.
  *
- * Flat in memory: directories wait in a short queue, a worker keeps the buffers
- * and fds of its last few levels and re-opens the ones above by ".." (checked
- * by device and inode), so that neither depth nor breadth costs an fd or a name
- * in memory. Workers are added while they wait for the disk instead of the
+ * Flat in memory: directories wait in a short queue, a worker goes down by itself
+ * (scanners/dirstack.h) where the queue is full. Workers are added while they wait for the disk instead of the
  * processor: a cold cache wants many, a warm one as many as there are cores.
  */
 #ifndef SCANNERS_WALK_H
@@ -16,11 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the caller makes of a directory; inherited by those below it. */
-struct walk_tag {
-	uint32_t owner;
-	uint32_t kind;
-};
+/*
+ * What the caller makes of a directory is a tag of 64 bits, inherited by those
+ * below it. One bit has a meaning here: statx every entry in it for its bytes.
+ */
+#define WALK_MEASURE (UINT64_C(1) << 63)
 
 struct walk_sums {
 	uint64_t entries;
@@ -30,22 +28,19 @@ struct walk_sums {
 struct walk_options {
 	uint64_t stop_at;     /* end once so many entries were seen; 0: no bound */
 	unsigned budget_msec; /* end after this time; 0: no bound */
-	bool measure;	      /* statx every entry for its bytes */
 
-	struct walk_tag tag; /* of the directory itself */
+	uint64_t tag; /* of the directory itself */
 	/*
 	 * The tag of the directory @name, found @depth levels below the start
 	 * (1: in it) in a directory tagged @parent. Called from several threads.
 	 * NULL: @tag for all.
 	 */
-	struct walk_tag (*enter)(struct walk_tag parent, const char *name, unsigned depth,
-				 void *data);
+	uint64_t (*enter)(uint64_t parent, const char *name, unsigned depth, void *data);
 	/*
-	 * @sums more were seen in a directory tagged @tag. Called by @worker
-	 * (below WALK_WORKERS_MAX) for its own share only. May be NULL.
+	 * @sums more were seen in a directory tagged @tag. Called from
+	 * several threads. May be NULL.
 	 */
-	void (*tally)(struct walk_tag tag, const struct walk_sums *sums, unsigned worker,
-		      void *data);
+	void (*tally)(uint64_t tag, const struct walk_sums *sums, void *data);
 	/* Called from the calling thread, some times a second; true: stop. May be NULL. */
 	bool (*progress)(uint64_t entries, void *data);
 	void *data;
@@ -58,8 +53,6 @@ struct walk_result {
 	unsigned msec;
 	int error; /* first negative errno of what could not be read, or 0 */
 };
-
-enum { WALK_WORKERS_MAX = 16 };
 
 /*
  * Walk what is below @dirfd, which stays the caller's. The directory itself is
