@@ -28,7 +28,7 @@ static const char *sized(uint64_t bytes, bool known, char text[NUMBER])
 {
 	if (!known || humanize_number(text, 9, (int64_t)bytes, "B", HN_AUTOSCALE,
 				      HN_DECIMAL | HN_IEC_PREFIXES) < 0)
-		(void)strcpy(text, "-");
+		memcpy(text, "-", sizeof("-"));
 	return text;
 }
 

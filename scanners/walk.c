@@ -449,24 +449,27 @@ static bool govern(struct walk *walk, uint64_t start)
 	return wait_until(walk, may_leave ? wall + SLACK_MSEC * 1000 : UINT64_MAX / 2);
 }
 
-static int walk_new(int dirfd, const struct walk_options *options, struct walk **ret)
+/* NULL with *@ret_error set: there is none. */
+static struct walk *walk_new(int dirfd, const struct walk_options *options, int *ret_error)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
 	pthread_condattr_t attr;
 	int fd;
 
+	*ret_error = -ENOMEM;
 	if (!walk)
-		return -ENOMEM;
+		return NULL;
 	/* A copy of its own: workers that hang may outlive the caller's. */
 	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
+		*ret_error = -errno;
 		free(walk);
-		return -errno;
+		return NULL;
 	}
 	walk->queue[0].parent = open_dir_new(fd);
 	if (!walk->queue[0].parent) {
 		free(walk);
-		return -ENOMEM;
+		return NULL;
 	}
 	walk->queue[0].tag = options->tag;
 	walk->queued = 1;
@@ -478,20 +481,20 @@ static int walk_new(int dirfd, const struct walk_options *options, struct walk *
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&walk->ended, &attr);
 	(void)pthread_condattr_destroy(&attr);
-	*ret = walk;
-	return 0;
+	return walk;
 }
 
 int walk_tree(int dirfd, const struct walk_options *options, struct walk_result *ret)
 {
 	uint64_t start = now_usec(CLOCK_MONOTONIC);
-	struct walk *walk = NULL;
+	struct walk *walk;
 	bool ended;
 	int r;
 
-	r = walk_new(dirfd, options, &walk);
-	if (r < 0)
+	walk = walk_new(dirfd, options, &r);
+	if (!walk)
 		return r;
+	r = 0;
 	for (unsigned i = 0; i < WORKERS_START && r == 0; i++)
 		r = add_worker(walk);
 	if (walk->started == 0) {
