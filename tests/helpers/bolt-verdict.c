@@ -1,34 +1,30 @@
 /*
- * bolt-verdict ROOT: what scanners/bolt.h says of both databases below a data
+ * bolt-verdict ROOT: what scanners/metadata.h says of both databases below a data
  * root, a line each: name, state, damage and page.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "scanners/bolt.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/metadata.h"
 
-static void judge(int root, const char *dir, const char *name)
+static void show(const char *name, const struct bolt_finding *finding)
 {
-	cleanup_fd int fd = dir_open_beneath(root, dir);
-	struct bolt_finding finding;
-
-	bolt_check_at(fd, name, &finding);
-	printf("%s\t%s\t%s at page %" PRIu64 "\n", name, bolt_state_name(finding.state),
-	       bolt_damage_name(finding.damage), finding.page);
+	printf("%s\t%s\t%s at page %" PRIu64 "\n", name, bolt_state_name(finding->state),
+	       bolt_damage_name(finding->damage), finding->page);
 }
 
 int main(int argc, char **argv)
 {
-	cleanup_fd int root = -EBADF;
+	cleanup_metadata_directories struct metadata_directories directories = { 0 };
+	cleanup_metadata struct metadata metadata = { 0 };
+	cleanup_fd int root = argc == 2 ? dir_open_path(argv[1]) : -EBADF;
 
-	if (argc != 2)
-		return 2;
-	root = dir_open_path(argv[1]);
-	if (root < 0)
+	if (root < 0 || metadata_read_root(root, &metadata) < 0 ||
+	    metadata_read_snapshotter(root, "overlayfs", &directories) < 0)
 		return 1;
-	judge(root, "io.containerd.metadata.v1.bolt", "meta.db");
-	judge(root, "io.containerd.snapshotter.v1.overlayfs", "metadata.db");
+	show("meta.db", &metadata.finding);
+	show("metadata.db", &directories.finding);
 	return 0;
 }

@@ -1,0 +1,241 @@
+#include "scanners/metadata_carve.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "scanners/bolt_tree.h"
+#include "scanners/cleanup.h"
+#include "scanners/metadata_records.h"
+
+#define MIN_PAGE_SIZE 4096u
+#define MAX_PAGE_SIZE 65536u
+#define SAMPLE_PAGES 256
+/* A record has a dozen members; larger buckets are those that hold the records. */
+#define RECORD_MEMBERS 32
+#define RECORD_NODES 64
+
+/* What a bucket's items say of the record that it is. */
+struct traits {
+	bool target, created, spec, runtime, snapshot_key;
+	unsigned members;
+};
+
+static int visit_traits(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+{
+	struct traits *traits = data;
+
+	(void)tree;
+	if (++traits->members > RECORD_MEMBERS)
+		return -E2BIG;
+	traits->target |= bolt_item_is(item, "target", true);
+	traits->created |= bolt_item_is(item, "createdat", false);
+	traits->spec |= bolt_item_is(item, "spec", false);
+	traits->runtime |= bolt_item_is(item, "runtime", true);
+	traits->snapshot_key |= bolt_item_is(item, "snapshotKey", false);
+	return 0;
+}
+
+/* -ENOMEM alone ends the carving: whatever else is wrong with a page is why we are here. */
+static int carry_on(int outcome)
+{
+	return outcome == -ENOMEM ? outcome : 0;
+}
+
+static bool is_image(const struct traits *traits)
+{
+	return traits->target && traits->created;
+}
+
+static bool is_container(const struct traits *traits)
+{
+	return traits->created && traits->runtime && (traits->spec || traits->snapshot_key);
+}
+
+static int look_at(struct bolt_tree *tree, const struct bolt_bucket *bucket, struct traits *ret)
+{
+	*ret = (struct traits){ 0 };
+	/* A walk of its own each time: pages may be met again, and cycles are bounded. */
+	tree->nodes_left = RECORD_NODES;
+	return bolt_each(tree, bucket, visit_traits, ret);
+}
+
+static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
+		      struct metadata_reading *reading)
+{
+	struct bolt_bucket bucket;
+	struct traits traits;
+	int r;
+
+	if (!item->element.bucket)
+		return 0;
+	r = bolt_item_bucket(item, &bucket);
+	if (r == 0)
+		r = look_at(tree, &bucket, &traits);
+	if (r != 0)
+		return carry_on(r);
+	if (is_image(&traits))
+		r = metadata_read_image(tree, item, reading);
+	else if (is_container(&traits))
+		r = metadata_read_container(tree, item, reading);
+	return carry_on(r);
+}
+
+/* Where the page is lost that named a container. */
+static int carve_lost(struct bolt_tree *tree, uint64_t page, struct metadata_reading *reading)
+{
+	struct bolt_bucket bucket = { .root = page };
+	struct traits traits;
+	int r = look_at(tree, &bucket, &traits);
+
+	if (r == 0 && is_container(&traits))
+		r = metadata_read_lost_container(tree, &bucket, reading);
+	return carry_on(r);
+}
+
+static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t page,
+		      struct metadata_reading *reading)
+{
+	struct bolt_item item = { .node = node };
+	int r = bolt_node_load(node, &tree->file, page);
+
+	if (r != 0 || !node->leaf)
+		return carry_on(r);
+	for (unsigned i = 0; r == 0 && i < node->count; i++) {
+		r = bolt_node_element(node, i, &item.element);
+		/* After a bad one the others may still do. */
+		r = r != 0 ? carry_on(r) : carve_item(tree, &item, reading);
+	}
+	return r != 0 ? r : carve_lost(tree, page, reading);
+}
+
+/* How many of the first pages say that they are where they are. */
+static unsigned self_consistent(const struct bolt_file *file)
+{
+	unsigned count = 0;
+
+	for (uint64_t page = BOLT_FIRST_DATA_PAGE; page < SAMPLE_PAGES; page++) {
+		struct bolt_page_header header;
+
+		if (bolt_read_header(file, page, &header) != 0)
+			continue;
+		count += header.id == page && (header.flags == BOLT_LEAF || header.flags == BOLT_BRANCH);
+	}
+	return count;
+}
+
+static struct bolt_file with_page_size(int fd, uint64_t size, uint32_t page_size)
+{
+	return (struct bolt_file){ .fd = fd, .size = size, .page_size = page_size,
+				   .high_water = size / page_size };
+}
+
+/* As the metas say, else as most of the pages do. */
+static struct bolt_file guess_layout(int fd, const struct bolt_finding *finding)
+{
+	struct bolt_file best = with_page_size(fd, finding->size, MIN_PAGE_SIZE);
+	unsigned most = 0;
+
+	if (finding->live_meta >= 0)
+		return with_page_size(fd, finding->size,
+				      finding->meta[finding->live_meta].page_size);
+	for (uint32_t size = MIN_PAGE_SIZE; size <= MAX_PAGE_SIZE; size *= 2) {
+		struct bolt_file file = with_page_size(fd, finding->size, size);
+		unsigned count = self_consistent(&file);
+
+		if (count > most) {
+			most = count;
+			best = file;
+		}
+	}
+	return best;
+}
+
+/* The same record: its latest version first, and one that has a namespace before one without. */
+static int compare_versions(const char *ns_a, const char *id_a, const struct metadata_times *a,
+			    const char *ns_b, const char *id_b, const struct metadata_times *b)
+{
+	int order = strcmp(id_a, id_b);
+
+	if (order == 0)
+		order = !ns_a - !ns_b;
+	if (order == 0 && ns_a)
+		order = strcmp(ns_a, ns_b);
+	if (order == 0)
+		order = (a->updated_sec < b->updated_sec) - (a->updated_sec > b->updated_sec);
+	return order;
+}
+
+static int compare_images(const void *a, const void *b)
+{
+	const struct metadata_image *x = a, *y = b;
+
+	return compare_versions(x->ns, x->name, &x->times, y->ns, y->name, &y->times);
+}
+
+static int compare_containers(const void *a, const void *b)
+{
+	const struct metadata_container *x = a, *y = b;
+
+	return compare_versions(x->ns, x->id, &x->times, y->ns, y->id, &y->times);
+}
+
+/* Without a namespace it may be any. */
+static bool same(const char *ns_a, const char *id_a, const char *ns_b, const char *id_b)
+{
+	return strcmp(id_a, id_b) == 0 && (!ns_b || (ns_a && strcmp(ns_a, ns_b) == 0));
+}
+
+static void drop_older_images(struct metadata *m)
+{
+	size_t kept = 0;
+
+	if (m->image_count == 0)
+		return;
+	qsort(m->images, m->image_count, sizeof(*m->images), compare_images);
+	for (size_t i = 1; i < m->image_count; i++) {
+		struct metadata_image *image = &m->images[i];
+
+		if (same(m->images[kept].ns, m->images[kept].name, image->ns, image->name) &&
+		    (image->ns || strcmp(m->images[kept].digest, image->digest) == 0))
+			metadata_image_done(image);
+		else
+			m->images[++kept] = *image;
+	}
+	m->image_count = kept + 1;
+}
+
+static void drop_older_containers(struct metadata *m)
+{
+	size_t kept = 0;
+
+	if (m->container_count == 0)
+		return;
+	qsort(m->containers, m->container_count, sizeof(*m->containers), compare_containers);
+	for (size_t i = 1; i < m->container_count; i++) {
+		struct metadata_container *container = &m->containers[i];
+
+		if (same(m->containers[kept].ns, m->containers[kept].id, container->ns,
+			 container->id))
+			metadata_container_done(container);
+		else
+			m->containers[++kept] = *container;
+	}
+	m->container_count = kept + 1;
+}
+
+int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata)
+{
+	cleanup_bolt_node struct bolt_node node = { 0 };
+	struct metadata_reading reading = { .out = metadata };
+	struct bolt_file file = guess_layout(fd, finding);
+	struct bolt_tree tree;
+	int r = 0;
+
+	bolt_tree_init(&tree, &file);
+	for (uint64_t page = BOLT_FIRST_DATA_PAGE; r == 0 && page < file.high_water; page++)
+		r = carve_page(&tree, &node, page, &reading);
+	drop_older_images(metadata);
+	drop_older_containers(metadata);
+	metadata->carved = true;
+	return r;
+}

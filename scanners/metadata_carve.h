@@ -1,0 +1,18 @@
+/*
+ * What can still be had of a damaged meta.db: every page is looked at by
+ * itself. An item of a leaf page that is a bucket is an image's or a
+ * container's if what it points to still looks like one.
+ */
+#ifndef SCANNERS_METADATA_CARVE_H
+#define SCANNERS_METADATA_CARVE_H
+
+#include "scanners/metadata.h"
+
+/*
+ * Add what is found in @fd, of which @finding is known, to @metadata's images and containers, and mark it
+ * as carved; of several versions of a record the latest. What cannot be read is
+ * left out. Returns 0, or -ENOMEM.
+ */
+int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata);
+
+#endif
