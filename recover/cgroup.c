@@ -1,20 +1,32 @@
 #include "recover/cgroup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "recover/file.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/process.h"
+#include "scanners/text.h"
+
+#define MOUNT "/sys/fs/cgroup"
+enum {
+	DEPTH_MOST = 16,
+	TRIES = 20, /* the last process leaves its group a moment after it died */
+	PAUSE_MSEC = 5,
+};
 
 /* Where version 2 is mounted: alone, or beside version 1 (systemd's hybrid). */
 static int open_unified(void)
 {
-	static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+	static const char *const places[] = { MOUNT, MOUNT "/unified" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		cleanup_fd int fd = dir_open_path(places[i]);
@@ -72,4 +84,156 @@ int cgroup_kill(pid_t pid, const char *id)
 	if (file < 0)
 		return -errno;
 	return file_write_all(file, "1", 1);
+}
+
+/* A slice's name holds its parents': a-b.slice is in a.slice. */
+static int add_slices(struct text *path, const char *slice, size_t length)
+{
+	int r = 0;
+
+	for (size_t i = 1; r == 0 && i <= length; i++) {
+		if (i < length && slice[i] != '-')
+			continue;
+		r = text_add(path, "/", 1);
+		if (r == 0)
+			r = text_add(path, slice, i);
+		if (r == 0)
+			r = text_add_string(path, ".slice");
+	}
+	return r;
+}
+
+int cgroup_systemd_path(const char *text, char **ret)
+{
+	static const char suffix[] = ".slice";
+	const char *prefix = strchr(text, ':'), *name = prefix ? strchr(prefix + 1, ':') : NULL;
+	cleanup_text struct text path = { 0 };
+	size_t length = prefix ? (size_t)(prefix - text) : 0;
+	int r = 0;
+
+	if (!name || strchr(name + 1, ':') || strchr(text, '/'))
+		return -EINVAL;
+	if (length > strlen(suffix) && strncmp(prefix - strlen(suffix), suffix, strlen(suffix)) == 0)
+		length -= strlen(suffix);
+	/* "-.slice" is the root. */
+	if (length > 0 && !(length == 1 && *text == '-'))
+		r = add_slices(&path, text, length);
+	if (r == 0)
+		r = text_add_string(&path, "/");
+	if (r == 0)
+		r = text_add(&path, prefix + 1, (size_t)(name - prefix - 1));
+	if (r == 0)
+		r = text_add_string(&path, "-");
+	if (r == 0)
+		r = text_add_string(&path, name + 1);
+	if (r == 0)
+		r = text_add_string(&path, ".scope");
+	if (r < 0)
+		return r;
+	*ret = text_take(&path);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int remove_children(int fd, unsigned depth);
+
+static int remove_group(int parent, const char *name, unsigned depth)
+{
+	cleanup_fd int fd = dir_open_beneath(parent, name);
+	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = remove_children(fd, depth);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < TRIES; i++) {
+		if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+			return 0;
+		if (errno != EBUSY)
+			return -errno;
+		(void)nanosleep(&pause, NULL); /* a short pause is as good */
+	}
+	return -EBUSY;
+}
+
+static int remove_children(int fd, unsigned depth)
+{
+	cleanup_dir DIR *stream = NULL;
+	unsigned char type;
+	const char *name;
+	int r;
+
+	if (depth == DEPTH_MOST)
+		return -ELOOP;
+	r = dir_stream(fd, &stream);
+	if (r < 0)
+		return r;
+	while ((r = dir_next(stream, &name, &type)) > 0) {
+		if (type != DT_DIR)
+			continue;
+		r = remove_group(fd, name, depth + 1);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int remove_path(const char *path)
+{
+	cleanup_free char *parent = strdup(path);
+	cleanup_fd int fd = -EBADF;
+	char *name = parent ? strrchr(parent, '/') : NULL;
+
+	if (!name)
+		return parent ? -EINVAL : -ENOMEM;
+	*name++ = '\0';
+	fd = dir_open_path(parent);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return remove_group(fd, name, 0);
+}
+
+/* Below the mount and below each directory in it: version 1 has one per controller. */
+static int remove_everywhere(const char *path)
+{
+	cleanup_fd int fd = dir_open_path(MOUNT);
+	cleanup_free char *top = text_print(MOUNT "%s", path);
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	int first, r;
+
+	if (fd < 0 || !top)
+		return fd < 0 ? fd : -ENOMEM;
+	first = remove_path(top);
+	r = dir_stream(fd, &stream);
+	if (r < 0)
+		return r;
+	while ((r = dir_next(stream, &name, NULL)) > 0) {
+		cleanup_free char *below = text_print(MOUNT "/%s%s", name, path);
+
+		r = below ? remove_path(below) : -ENOMEM;
+		if (r < 0 && r != -ENOTDIR && first == 0)
+			first = r;
+	}
+	return first < 0 ? first : r;
+}
+
+int cgroup_remove(const char *path, const char *id)
+{
+	cleanup_free char *scope = NULL;
+	const char *last;
+	int r = 0;
+
+	if (strchr(path, ':'))
+		r = cgroup_systemd_path(path, &scope);
+	if (r < 0)
+		return r;
+	if (scope)
+		path = scope;
+	last = strrchr(path, '/');
+	if (!last || *path != '/' || strstr(path, "/../") || !process_cgroups_name(last, id, last))
+		return 0;
+	return strncmp(path, MOUNT "/", strlen(MOUNT "/")) == 0 ? remove_path(path) :
+								  remove_everywhere(path);
 }

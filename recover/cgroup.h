@@ -15,4 +15,19 @@
  */
 int cgroup_kill(pid_t pid, const char *id);
 
+/*
+ * Remove the empty group @path of container @id, with the empty groups in it,
+ * from every hierarchy. @path is absolute below /sys/fs/cgroup (as runc records
+ * it), or cgroupsPath of a specification: a path below each hierarchy, or
+ * "<slice>:<prefix>:<name>" for systemd. A path that does not end in the id is
+ * not touched.
+ *
+ * Returns 0, also if there is none, or a negative errno: -EBUSY if a process is
+ * left in it.
+ */
+int cgroup_remove(const char *path, const char *id);
+
+/* The path of "<slice>:<prefix>:<name>". Returns 0 with @ret the caller's, or -EINVAL, -ENOMEM. */
+int cgroup_systemd_path(const char *text, char **ret);
+
 #endif

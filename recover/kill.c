@@ -319,7 +319,7 @@ static int end_containers(struct wanted *wanted, struct targets *members, unsign
 		return (int)left;
 	for (int round = 0; round < ROUNDS; round++) {
 		if (left > 0) {
-			r = kill_members(members);
+			(void)kill_members(members); /* who is left tells */
 			left = wait_for_end(members, END_MSEC);
 			if (left < 0)
 				return (int)left;

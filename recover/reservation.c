@@ -5,17 +5,21 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "recover/file.h"
 #include "recover/log.h"
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/ipam.h"
 #include "scanners/links.h"
+#include "scanners/text.h"
 
 enum {
 	LOCK_PAUSE_MSEC = 2, /* between two tries; host-local holds it for a few milliseconds */
-	LOCK_MODE = 0750,    /* as host-local creates it */
+	LOCK_MODE = 0750,    /* both modes as host-local has them */
+	LEASE_MODE = 0600,
 };
 #define LOCK_NAME "lock"
 
@@ -236,4 +240,44 @@ int reservations_release(const struct inventory *lost, unsigned lock_msec,
 			first = r;
 	}
 	return first;
+}
+
+/* In host-local's own form: the id, CR LF, the interface, and no end of line. */
+static int write_lease(int network_fd, const char *address, const char *id, const char *ifname)
+{
+	cleanup_free char *text = text_print("%s\r\n%s", id, ifname);
+	cleanup_fd int fd = -EBADF;
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	fd = openat(network_fd, address, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    LEASE_MODE);
+	if (fd < 0)
+		return -errno;
+	r = file_write_all(fd, text, strlen(text));
+	if (r < 0)
+		(void)unlinkat(network_fd, address, 0); /* ours, and half of it */
+	return r;
+}
+
+int reservation_hold(const struct reservation *reservation, const char *id, const char *ifname,
+		     unsigned lock_msec)
+{
+	cleanup_fd int fd = open_network(reservation), lock = -EBADF;
+	cleanup_free char *owner = NULL;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	lock = open_lock(fd, lock_msec);
+	if (lock < 0)
+		return lock;
+	r = ipam_read_lease(fd, reservation->address, &owner, NULL);
+	if (r == 0)
+		return strcmp(owner, id) == 0;
+	if (r != -ENOENT)
+		return r;
+	r = write_lease(fd, reservation->address, id, ifname);
+	return r < 0 ? r : 1;
 }

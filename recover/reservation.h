@@ -28,4 +28,11 @@ struct reservation_result {
 int reservations_release(const struct inventory *lost, unsigned lock_msec,
 			 struct reservation_result *ret);
 
+/*
+ * Make sure that @reservation is @id's, taking it (back) if it is free. Returns 1
+ * if it is, 0 if it is another's, or a negative errno.
+ */
+int reservation_hold(const struct reservation *reservation, const char *id, const char *ifname,
+		     unsigned lock_msec);
+
 #endif

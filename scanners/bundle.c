@@ -9,13 +9,12 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/process.h"
+#include "scanners/text.h"
 
 enum {
 	SPEC_MAX = 4 * 1024 * 1024,
 	SMALL_MAX = 64 * 1024, /* address, bootstrap.json, init.pid, shim-binary-path */
 };
-/* Wherever the state directory is, runc's is here (containerd, process/utils.go). */
-#define RUNC_ROOT "/run/containerd/runc"
 
 static int copy(char **ret, const char *text)
 {
@@ -176,18 +175,22 @@ void bundle_done(struct bundle *bundle)
 	*bundle = (struct bundle){ 0 };
 }
 
+static int load_runc_state(const char *ns, const char *id, json_t **ret)
+{
+	cleanup_free char *path = text_print(BUNDLE_RUNC_ROOT "/%s/%s/state.json", ns, id);
+
+	if (!path)
+		return -ENOMEM;
+	return load_json(AT_FDCWD, path, SPEC_MAX, ret);
+}
+
 int bundle_runc_init(const char *ns, const char *id, struct process *ret)
 {
 	json_auto_t *state = NULL;
-	cleanup_free char *path = NULL;
 	json_int_t pid, start;
 	int r;
 
-	if (asprintf(&path, RUNC_ROOT "/%s/%s/state.json", ns, id) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	r = load_json(AT_FDCWD, path, SPEC_MAX, &state);
+	r = load_runc_state(ns, id, &state);
 	if (r < 0)
 		return r;
 	pid = json_integer_value(json_object_get(state, "init_process_pid"));
@@ -195,5 +198,26 @@ int bundle_runc_init(const char *ns, const char *id, struct process *ret)
 	if (pid <= 0 || pid > INT32_MAX || start <= 0)
 		return -EINVAL;
 	*ret = (struct process){ .pid = (pid_t)pid, .start_ticks = (uint64_t)start };
+	return 0;
+}
+
+int bundle_runc_cgroups(const char *ns, const char *id, struct text_list *ret)
+{
+	json_auto_t *state = NULL;
+	const char *controller;
+	json_t *path;
+	int r;
+
+	r = load_runc_state(ns, id, &state);
+	if (r < 0)
+		return r;
+	json_object_foreach(json_object_get(state, "cgroup_paths"), controller, path)
+	{
+		if (!json_is_string(path))
+			continue;
+		r = text_list_add(ret, json_string_value(path));
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }

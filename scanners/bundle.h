@@ -36,6 +36,9 @@ int bundle_read(int ns_fd, const char *ns, const char *id, struct bundle *ret);
 void bundle_done(struct bundle *bundle);
 #define cleanup_bundle __attribute__((cleanup(bundle_done)))
 
+/* Wherever the state directory is, runc's is here (containerd, process/utils.go). */
+#define BUNDLE_RUNC_ROOT "/run/containerd/runc"
+
 /*
  * pid and start time of the init process that runc itself recorded for the
  * container (/run/containerd/runc/<ns>/<id>/state.json). Returns 0, or a
@@ -43,5 +46,12 @@ void bundle_done(struct bundle *bundle);
  */
 struct process;
 int bundle_runc_init(const char *ns, const char *id, struct process *ret);
+
+/*
+ * The control groups that runc recorded for the container, absolute paths, added
+ * to @ret. Returns 0 or a negative errno.
+ */
+struct text_list;
+int bundle_runc_cgroups(const char *ns, const char *id, struct text_list *ret);
 
 #endif

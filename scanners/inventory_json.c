@@ -244,7 +244,7 @@ static int get_links(const json_t *array, struct sandbox *sandbox)
 		link->index = (int)json_integer_value(json_object_get(json, "index"));
 		if (!link->name || link->index <= 0 || !mac || strlen(mac) >= sizeof(link->mac))
 			return -EINVAL;
-		strcpy(link->mac, mac);
+		memcpy(link->mac, mac, strlen(mac) + 1);
 	}
 	return 0;
 }

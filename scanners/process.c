@@ -365,7 +365,7 @@ int process_parse_shim(const char *text, size_t size, struct shim_args *ret)
 int process_read_cmdline(pid_t pid, char **ret, size_t *ret_size)
 {
 	char path[sizeof("/proc/") + 3 * sizeof(pid) + sizeof("/ns/pid")];
-	uint64_t ours, theirs;
+	uint64_t ours = 0, theirs = 0;
 	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
