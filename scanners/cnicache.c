@@ -187,8 +187,9 @@ static int add_file(struct cnicache *cache, int fd, const char *name)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		cache->malformed++;
-		return 0;
+		char **skipped = ARRAY_ADD(cache->malformed, cache->malformed_count);
+
+		return skipped ? copy(skipped, name) : -ENOMEM;
 	}
 	added = ARRAY_ADD(cache->items, cache->count);
 	if (!added) {
@@ -250,6 +251,9 @@ void cnicache_done(struct cnicache *cache)
 {
 	for (size_t i = 0; i < cache->count; i++)
 		cnicache_entry_done(&cache->items[i]);
+	for (size_t i = 0; i < cache->malformed_count; i++)
+		free(cache->malformed[i]);
+	free(cache->malformed);
 	free(cache->items);
 	*cache = (struct cnicache){ 0 };
 }

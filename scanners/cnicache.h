@@ -37,7 +37,8 @@ struct cnicache_entry {
 struct cnicache {
 	struct cnicache_entry *items;
 	size_t count;
-	size_t malformed; /* files skipped: torn, empty, oversized, legacy results */
+	char **malformed; /* names of the files skipped: torn, empty, oversized, legacy results */
+	size_t malformed_count;
 };
 
 /*

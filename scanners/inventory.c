@@ -366,6 +366,25 @@ static int take_cache_entry(struct scan *scan, const struct cnicache_entry *entr
 	return take_netns(scan, sandbox, entry->netns);
 }
 
+/* "<network>-<id>-<interface>": of a torn file the name alone says whose it is. */
+static int take_torn_files(struct scan *scan)
+{
+	for (size_t i = 0; i < scan->cache.malformed_count; i++) {
+		const char *name = scan->cache.malformed[i];
+		struct sandbox *sandbox;
+		char id[CRI_ID_LENGTH + 1];
+		char **file;
+
+		if (!process_next_cri_id(name, id))
+			continue;
+		sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
+		file = sandbox ? ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count) : NULL;
+		if (sandbox && (!file || copy(file, name) < 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int scan_cache(struct scan *scan)
 {
 	cleanup_conflists struct conflists networks = { 0 };
@@ -377,7 +396,7 @@ static int scan_cache(struct scan *scan)
 	r = cnicache_scan(fd, &scan->cache);
 	if (r < 0)
 		return r;
-	scan->inventory->unreadable += scan->cache.malformed;
+	scan->inventory->unreadable += scan->cache.malformed_count;
 	r = conflists_read(scan->config->cni_conf_dir, scan->config->cni_max_conf_num, &networks);
 	if (r < 0)
 		return r;
@@ -392,7 +411,7 @@ static int scan_cache(struct scan *scan)
 			if (r < 0)
 				return r;
 		}
-	return 0;
+	return take_torn_files(scan);
 }
 
 static int take_lease(struct scan *scan, const char *data_dir, const struct ipam_lease *lease)

@@ -79,7 +79,7 @@ static void test_what_is_no_entry_is_skipped(void)
 	CHECK_EQ(file_replace(tmp, "good", ENTRY(CONFIG), strlen(ENTRY(CONFIG)), 0600), 0);
 	CHECK_EQ(cnicache_scan(tmp, &cache), 0);
 	CHECK_EQ(cache.count, 1);
-	CHECK_EQ(cache.malformed, ARRAY_SIZE(bad));
+	CHECK_EQ(cache.malformed_count, ARRAY_SIZE(bad));
 }
 
 static void test_addresses_are_told_from_locks(void)
