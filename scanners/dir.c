@@ -189,14 +189,44 @@ int dir_read_link(int dirfd, const char *name, char **ret)
 	return 0;
 }
 
+/* Before Linux 5.8 statx() has no mount ids, but every fd's fdinfo does. */
+static int mount_id_from_fdinfo(int fd, uint64_t *ret)
+{
+	enum { FDINFO_MAX = 64 << 10 };
+	static const char key[] = "mnt_id:";
+	cleanup_free char *text = NULL;
+	char path[sizeof("/proc/self/fdinfo/") + 3 * sizeof(int)];
+	const char *line;
+	char *end;
+	uint64_t id;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	r = dir_read_path(path, FDINFO_MAX, &text, NULL);
+	if (r < 0)
+		return r;
+	line = strstr(text, key);
+	if (!line)
+		return -EOPNOTSUPP;
+	id = strtoull(line + strlen(key), &end, 10);
+	if (*end != '\n')
+		return -EOPNOTSUPP;
+	*ret = id;
+	return 0;
+}
+
 int dir_mount_id(int fd, uint64_t *ret)
 {
 	struct statx stx;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) < 0)
-		return -errno;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) < 0) {
+		/* Emulated by the C library, statx() refuses the flags. */
+		if (errno != ENOSYS && errno != EINVAL)
+			return -errno;
+		return mount_id_from_fdinfo(fd, ret);
+	}
 	if (!(stx.stx_mask & STATX_MNT_ID))
-		return -EOPNOTSUPP;
+		return mount_id_from_fdinfo(fd, ret);
 	*ret = stx.stx_mnt_id;
 	return 0;
 }

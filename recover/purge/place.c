@@ -157,14 +157,24 @@ int place_rmdir(int dirfd, const char *name, int fd)
 	return r == -ENOENT ? 0 : r;
 }
 
-int place_move(int dirfd, const char *name, int fd, int to_fd, const char *to_name)
+static int move(int dirfd, const char *name, int to_fd, const char *to_name)
 {
-	int r = renameat2(dirfd, name, to_fd, to_name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+	return renameat2(dirfd, name, to_fd, to_name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+int place_move(const struct place *place, int dirfd, const char *name, int to_fd,
+	       const char *to_name)
+{
+	int r = move(dirfd, name, to_fd, to_name);
 
 	if (r == -EPERM) {
+		cleanup_fd int fd = place_open(place, dirfd, name);
+
+		if (fd < 0)
+			return fd;
 		(void)clear_flags(fd, NULL); /* the next try tells */
 		(void)clear_flags(dirfd, NULL);
-		r = renameat2(dirfd, name, to_fd, to_name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+		r = move(dirfd, name, to_fd, to_name);
 	}
 	return r;
 }

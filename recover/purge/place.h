@@ -36,10 +36,11 @@ int place_unlink(const struct place *place, int dirfd, const char *name);
 int place_rmdir(int dirfd, const char *name, int fd);
 
 /*
- * Move the directory @name, open as @fd, to @to_name below @to_fd. Returns 0,
- * or a negative errno, -EEXIST where there is something.
+ * Move the directory @name to @to_name below @to_fd. Returns 0, or a negative
+ * errno: -EEXIST where there is something, -EXDEV where it may not go.
  */
-int place_move(int dirfd, const char *name, int fd, int to_fd, const char *to_name);
+int place_move(const struct place *place, int dirfd, const char *name, int to_fd,
+	       const char *to_name);
 
 /*
  * Destroy @name below @dirfd, open as @fd, in one step if it is a btrfs

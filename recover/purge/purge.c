@@ -1,171 +1,235 @@
 #include "recover/purge/purge.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
-#include "recover/purge/place.h"
+#include "recover/purge/governor.h"
+#include "recover/purge/pressure.h"
+#include "recover/purge/tuner.h"
+#include "recover/purge/worker.h"
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
+
+#define NSEC_PER_MSEC 1000000ULL
 
 enum {
-	DEPTH_MAX = 16,	    /* deeper directories are moved up: one fd a level */
-	GENTLE_RATE = 4000, /* entries per second */
-	PACE_MSEC = 20,
-	REPORT_MSEC = 500,
+	WORKERS_DEFAULT = 8,
+	WORKERS_START = 2,
+	FDS_RESERVED = 20, /* for all else the process has open */
+	FDS_MAX = 512,
+	FDS_PER_WORKER = 5,
 };
 
 struct purge {
 	const struct purge_options *options;
-	struct purge_progress progress;
-	struct place place;
-	int root_fd;
-	int error;
+	struct purge_progress *progress;
+	int fd;
+	struct crew crew;
+	struct governor governor;
+	struct tuner tuner;
+	struct pressure pressure;
+	uint64_t start_nsec, tick_nsec, governed_nsec;
+	uint64_t entries_at_tick, entries_at_report;
+	uint64_t free_at_start;
 	bool stopped;
-	unsigned moved;
-	struct timespec start;
-	uint64_t paced, reported_msec, free_at_start;
 };
 
-static uint64_t elapsed_msec(const struct purge *purge)
+static unsigned fds_allowed(void)
 {
-	struct timespec now;
+	struct rlimit limit;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)((now.tv_sec - purge->start.tv_sec) * 1000 +
-			  (now.tv_nsec - purge->start.tv_nsec) / 1000000);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > FDS_MAX + FDS_RESERVED)
+		return FDS_MAX;
+	return limit.rlim_cur > FDS_RESERVED ? (unsigned)limit.rlim_cur - FDS_RESERVED : 1;
 }
 
-static uint64_t free_bytes(int fd)
+/* Each needs room to go a few levels deep. */
+static unsigned max_workers(const struct purge_options *options, unsigned fds)
+{
+	unsigned max = options->max_workers ? options->max_workers : WORKERS_DEFAULT;
+
+	if (max > WORKERS_MAX)
+		max = WORKERS_MAX;
+	if (max > fds / FDS_PER_WORKER)
+		max = fds / FDS_PER_WORKER;
+	return max ? max : 1;
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+	return whole ? (double)part * 100 / (double)whole : -1;
+}
+
+static void sample_space(struct purge *purge, struct governor_sample *ret)
 {
 	struct statvfs st;
+	uint64_t now_free;
 
-	return fstatvfs(fd, &st) < 0 ? 0 : (uint64_t)st.f_bfree * st.f_frsize;
+	ret->bytes_percent = ret->inodes_percent = -1;
+	if (fstatvfs(purge->fd, &st) < 0)
+		return;
+	ret->bytes_percent = percent(st.f_bavail, st.f_blocks);
+	ret->inodes_percent = percent(st.f_favail, st.f_files);
+	now_free = (uint64_t)st.f_bfree * st.f_frsize;
+	if (!purge->governed_nsec) {
+		purge->free_at_start = now_free;
+		purge->progress->at_most = st.f_files - st.f_ffree;
+	}
+	if (now_free > purge->free_at_start)
+		purge->progress->bytes = now_free - purge->free_at_start;
+}
+
+static void govern(struct purge *purge, uint64_t now)
+{
+	struct governor_sample sample = {
+		.latency_usec = pace_latency(&purge->crew.pace),
+		.stalled = pressure_stalled(&purge->pressure, now),
+	};
+
+	sample_space(purge, &sample);
+	purge->crew.pace.rate = governor_next(&purge->governor, &sample);
+	purge->governed_nsec = now;
 }
 
 static void report(struct purge *purge, uint64_t now)
 {
-	uint64_t now_free = free_bytes(purge->root_fd);
-	struct purge_progress *p = &purge->progress;
+	struct purge_progress *p = purge->progress;
+	uint64_t msec = (now - purge->start_nsec) / NSEC_PER_MSEC;
+	uint64_t since = msec - p->elapsed_msec;
 
-	p->elapsed_msec = now;
-	p->bytes = now_free > purge->free_at_start ? now_free - purge->free_at_start : 0;
-	p->rate = now ? (unsigned)(p->entries * 1000 / now) : 0;
-	purge->reported_msec = now;
-	if (purge->options->progress && purge->options->progress(p, purge->options->data))
+	p->entries = purge->crew.entries;
+	leftovers_count(&purge->crew.leftovers, &p->left, &p->mounts);
+	if (since)
+		p->rate = (unsigned)((p->entries - purge->entries_at_report) * 1000 / since);
+	p->workers = purge->crew.queue.target;
+	p->urgent = purge->governor.urgent;
+	p->why = purge->governor.why;
+	p->elapsed_msec = msec;
+	purge->entries_at_report = p->entries;
+}
+
+/* One worker is enough to be gentle. */
+static void tune(struct purge *purge, uint64_t now)
+{
+	uint64_t entries = purge->crew.entries;
+	double seconds = (double)(now - purge->tick_nsec) / (1000.0 * NSEC_PER_MSEC);
+	double rate = (double)(entries - purge->entries_at_tick) / seconds;
+	unsigned workers = purge->governor.urgent ? tuner_next(&purge->tuner, rate) : 1;
+
+	if (workers != purge->crew.queue.target)
+		queue_set_target(&purge->crew.queue, workers);
+	purge->entries_at_tick = entries;
+	purge->tick_nsec = now;
+}
+
+static void tick(struct purge *purge)
+{
+	const struct purge_options *options = purge->options;
+	uint64_t now = pace_now_nsec();
+
+	tune(purge, now);
+	if (now - purge->governed_nsec < GOVERNOR_MSEC * NSEC_PER_MSEC)
+		return;
+	govern(purge, now);
+	report(purge, now);
+	if (options->progress && options->progress(purge->progress, options->data)) {
 		purge->stopped = true;
-}
-
-static void count(struct purge *purge)
-{
-	unsigned rate = purge->options->max_rate;
-	struct timespec pause = { .tv_nsec = PACE_MSEC * 1000000L };
-	uint64_t now;
-
-	purge->progress.entries++;
-	if (!rate)
-		rate = purge->progress.urgent ? 0 : GENTLE_RATE;
-	if (purge->progress.entries % 64)
-		return;
-	while (now = elapsed_msec(purge), rate && purge->progress.entries * 1000 / rate > now)
-		(void)nanosleep(&pause, NULL); /* woken early, it sleeps again */
-	if (now - purge->reported_msec >= REPORT_MSEC)
-		report(purge, now);
-}
-
-static void leave(struct purge *purge, const char *name, int error)
-{
-	purge->progress.left++;
-	purge->progress.mounts += error == -EXDEV || error == -EBUSY;
-	if (!purge->error)
-		purge->error = error;
-	if (purge->options->left && purge->progress.left <= PURGE_NAMED_MAX)
-		purge->options->left(name, error, purge->options->data);
-}
-
-static void empty(struct purge *purge, int fd, unsigned depth);
-
-static void remove_dir(struct purge *purge, int dirfd, const char *name, unsigned depth)
-{
-	cleanup_fd int fd = place_open(&purge->place, dirfd, name);
-	uint64_t left = purge->progress.left;
-	int r = fd;
-
-	if (r == -ENOENT)
-		return;
-	if (r >= 0)
-		r = place_destroy_subvolume(&purge->place, dirfd, name, fd);
-	if (r == 0 && depth == DEPTH_MAX) {
-		char up[64];
-
-		(void)snprintf(up, sizeof(up), ".purge-%d-%u", getpid(), purge->moved++);
-		r = place_move(dirfd, name, fd, purge->root_fd, up);
-		if (r == 0)
-			return;
-	} else if (r == 0) {
-		empty(purge, fd, depth + 1);
-		if (purge->stopped || purge->progress.left != left)
-			return;
-		r = place_rmdir(dirfd, name, fd);
+		queue_stop(&purge->crew.queue);
 	}
-	if (r < 0)
-		leave(purge, name, r);
-	else
-		count(purge);
 }
 
-static void empty(struct purge *purge, int fd, unsigned depth)
+/* Returns 0 when its workers are through, or a negative errno if none could start. */
+static int run(struct purge *purge, int fd, unsigned fds)
 {
-	cleanup_dir DIR *stream = NULL;
-	unsigned char type;
-	const char *name;
+	struct crew *crew = &purge->crew;
+	unsigned workers = purge->tuner.max;
+	cleanup_fd int own = openat(fd, ".", crew->place.dir_flags);
 	int r;
 
-	r = dir_stream(fd, &stream);
-	while (r == 0 && !purge->stopped) {
-		r = dir_next(stream, &name, &type);
-		if (r <= 0)
-			break;
-		r = type == DT_DIR ? -EISDIR : place_unlink(&purge->place, fd, name);
-		if (r == -EISDIR)
-			remove_dir(purge, fd, name, depth);
-		else if (r < 0)
-			leave(purge, name, r);
-		else
-			count(purge);
-		r = 0;
-	}
+	if (own < 0)
+		return -errno;
+	r = queue_init(&crew->queue, purge->governor.urgent ? purge->tuner.workers : 1,
+		       fds > workers ? fds - workers : 1);
 	if (r < 0)
-		leave(purge, ".", r);
+		return r;
+	r = crew_start(crew, own, workers);
+	if (r == 0) {
+		(void)take_fd(&own); /* the crew's now */
+		while (!queue_wait(&crew->queue, TUNER_MSEC))
+			tick(purge);
+		crew_join(crew);
+	}
+	queue_done(&crew->queue);
+	return r;
+}
+
+static int setup(struct purge *purge, int fd)
+{
+	struct crew *crew = &purge->crew;
+	int r;
+
+	r = place_init(fd, &crew->place);
+	if (r < 0)
+		return r;
+	r = pace_init(&crew->pace, 0);
+	if (r < 0)
+		return r;
+	r = leftovers_init(&crew->leftovers);
+	if (r < 0) {
+		pace_done(&crew->pace);
+		return r;
+	}
+	crew->leftovers.name = purge->options->left;
+	crew->leftovers.data = purge->options->data;
+	pressure_init(&purge->pressure);
+	purge->governor = (struct governor){
+		.asked = purge->options->urgent,
+		.bytes_percent = purge->options->urgent_bytes_percent,
+		.inodes_percent = purge->options->urgent_inodes_percent,
+		.max_rate = purge->options->max_rate,
+	};
+	governor_init(&purge->governor);
+	return 0;
+}
+
+static int finish(struct purge *purge)
+{
+	struct crew *crew = &purge->crew;
+	int r = crew->leftovers.first_error;
+
+	govern(purge, pace_now_nsec());
+	report(purge, pace_now_nsec());
+	pressure_done(&purge->pressure);
+	leftovers_done(&crew->leftovers);
+	pace_done(&crew->pace);
+	return purge->stopped ? 1 : r;
 }
 
 int purge_tree(int fd, const struct purge_options *options, struct purge_progress *ret)
 {
-	struct purge purge = { .options = options, .root_fd = fd };
-	unsigned moved;
+	unsigned fds = fds_allowed();
+	struct purge *purge;
 	int r;
 
-	purge.progress.urgent = options->urgent;
-	purge.progress.why = options->urgent ? "asked" : "free";
-	purge.progress.workers = 1;
-	(void)clock_gettime(CLOCK_MONOTONIC, &purge.start); /* cannot fail */
-	r = place_init(fd, &purge.place);
-	if (r < 0) {
-		*ret = purge.progress;
-		return r;
+	*ret = (struct purge_progress){ .expected = options->expected, .why = "free" };
+	purge = calloc(1, sizeof(*purge));
+	if (!purge)
+		return -ENOMEM;
+	purge->options = options;
+	purge->progress = ret;
+	purge->fd = fd;
+	purge->start_nsec = purge->tick_nsec = pace_now_nsec();
+	tuner_init(&purge->tuner, WORKERS_START, max_workers(options, fds));
+	r = setup(purge, fd);
+	if (r == 0) {
+		govern(purge, purge->start_nsec);
+		r = run(purge, fd, fds);
+		r = r < 0 ? (finish(purge), r) : finish(purge);
 	}
-	purge.free_at_start = free_bytes(fd);
-	do {
-		moved = purge.moved;
-		purge.progress.left = purge.progress.mounts = 0;
-		purge.error = 0;
-		empty(&purge, fd, 1);
-	} while (!purge.stopped && purge.moved != moved);
-	report(&purge, elapsed_msec(&purge));
-	*ret = purge.progress;
-	return purge.stopped ? 1 : purge.error;
+	free(purge);
+	return r;
 }
 
 bool purge_eta(const struct purge_progress *progress, uint64_t *ret_low, uint64_t *ret_high)

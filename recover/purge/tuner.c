@@ -1,0 +1,89 @@
+#include "recover/purge/tuner.h"
+
+#include <stdbool.h>
+
+enum {
+	SAMPLES = 3,	   /* per number of workers; the first one still has the old number in it */
+	PATIENCE_MIN = 5,  /* samples between tries */
+	PATIENCE_MAX = 80,
+};
+
+/* More workers must pay, fewer need only not to cost. */
+#define GAIN_UP 1.10
+#define GAIN_DOWN 0.97
+
+void tuner_init(struct tuner *tuner, unsigned start, unsigned max)
+{
+	*tuner = (struct tuner){
+		.workers = start < max ? start : max,
+		.max = max,
+		.patience = PATIENCE_MIN,
+		.direction = 1,
+	};
+}
+
+static void measure_anew(struct tuner *tuner)
+{
+	tuner->samples = 0;
+	tuner->sum = 0;
+}
+
+static unsigned step(const struct tuner *tuner)
+{
+	unsigned next = tuner->direction > 0 ? tuner->workers * 2 : tuner->workers / 2;
+
+	if (next > tuner->max)
+		next = tuner->max;
+	return next ? next : 1;
+}
+
+static void try_next(struct tuner *tuner, double rate)
+{
+	unsigned next = step(tuner);
+
+	if (next == tuner->workers) {
+		tuner->direction = -tuner->direction;
+		tuner->wait = tuner->patience;
+		return;
+	}
+	tuner->from = tuner->workers;
+	tuner->rate_from = rate;
+	tuner->workers = next;
+}
+
+static void judge(struct tuner *tuner, double rate)
+{
+	double gain = tuner->direction > 0 ? GAIN_UP : GAIN_DOWN;
+	bool better = rate >= tuner->rate_from * gain;
+
+	if (better) {
+		tuner->patience = PATIENCE_MIN;
+	} else {
+		tuner->workers = tuner->from;
+		tuner->direction = -tuner->direction;
+		tuner->wait = tuner->patience;
+		if (tuner->patience < PATIENCE_MAX)
+			tuner->patience *= 2;
+	}
+	tuner->from = 0;
+}
+
+unsigned tuner_next(struct tuner *tuner, double rate)
+{
+	if (tuner->wait > 0) {
+		tuner->wait--;
+		return tuner->workers;
+	}
+	if (tuner->samples++ > 0)
+		tuner->sum += rate;
+	if (tuner->samples < SAMPLES)
+		return tuner->workers;
+
+	rate = tuner->sum / (tuner->samples - 1);
+	measure_anew(tuner);
+	if (tuner->from)
+		judge(tuner, rate);
+	else
+		try_next(tuner, rate);
+	return tuner->workers;
+}

@@ -1,0 +1,58 @@
+/*
+ * A piece of one directory: as many entries as one getdents64(2) gives, in the
+ * order of their inodes, shared out in chunks to whoever has time.
+ */
+#ifndef RECOVER_PURGE_WINDOW_H
+#define RECOVER_PURGE_WINDOW_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	WINDOW_SMALL = 32 << 10,
+	WINDOW_LARGE = 1 << 20, /* for directories that do not fit into a small one */
+	WINDOW_CHUNK = 64,
+};
+
+struct window_entry {
+	uint64_t inode;
+	const char *name;
+	int64_t next;	    /* where in the directory the one behind it is */
+};
+
+struct node;
+
+struct window {
+	char *buffer;
+	size_t size;
+	struct window_entry *entries; /* what is no directory first, then directories */
+	size_t room, files, count;
+	bool full;		      /* there may be more, the buffer was too small */
+	atomic_size_t taken;	      /* of the files */
+
+	struct node *node;	    /* whose entries they are */
+	struct window *next_shared; /* the queue's */
+	unsigned helpers;
+};
+
+/* Returns 0 or -ENOMEM. @size is one of the sizes above. */
+int window_init(struct window *window, size_t size);
+void window_done(struct window *window);
+
+/*
+ * The next entries of the directory @fd. Returns 1, 0 at the end, or a
+ * negative errno.
+ */
+int window_read(struct window *window, int fd);
+
+/* Forget all entries from directory @first on; where to seek for them again. */
+int64_t window_cut(struct window *window, size_t first);
+
+bool window_has_more(const struct window *window);
+
+/* Take up to @max files. Returns how many, the first being entries[@ret_first]. */
+size_t window_take(struct window *window, size_t max, size_t *ret_first);
+
+#endif

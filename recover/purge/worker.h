@@ -1,0 +1,38 @@
+/*
+ * Workers: threads that take directories from the queue, empty them and remove
+ * them, until the tree is empty.
+ */
+#ifndef RECOVER_PURGE_WORKER_H
+#define RECOVER_PURGE_WORKER_H
+
+#include <stdatomic.h>
+
+#include "recover/purge/leftover.h"
+#include "recover/purge/pace.h"
+#include "recover/purge/place.h"
+#include "recover/purge/queue.h"
+
+struct crew {
+	struct place place;
+	struct queue queue;
+	struct pace pace;
+	struct leftovers leftovers;
+	struct node *root;
+	_Atomic uint64_t entries; /* unlinked */
+	atomic_uint moved;	  /* directories that were too deep */
+	struct worker *workers;
+	unsigned count;
+};
+
+/*
+ * Start @count workers, of which queue.target work, on all below @fd, which is
+ * the crew's from now on. place, queue, pace and leftovers are ready.
+ *
+ * Returns 0 if at least one was started, or a negative errno.
+ */
+int crew_start(struct crew *crew, int fd, unsigned count);
+
+/* Wait for them to end, which they do when the tree is empty or the queue stopped. */
+void crew_join(struct crew *crew);
+
+#endif
