@@ -1,0 +1,40 @@
+/*
+ * Writing a tar to a file descriptor with libarchive, which is opened when
+ * first needed.
+ */
+#ifndef RECOVER_ARCHIVE_H
+#define RECOVER_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct archive_out;
+
+/*
+ * Begin a tar on @fd, which stays the caller's and may be a pipe; with
+ * @compress a tar.zst (a tar.gz where libarchive has no zstd of its own).
+ *
+ * Returns 0 with @ret to end with archive_out_close(), -ELIBACC where
+ * libarchive is not installed, or another negative errno.
+ */
+int archive_out_open(int fd, bool compress, struct archive_out **ret);
+
+/* A regular file of @size bytes, mode 0600, whose content follows with archive_out_data(). */
+int archive_out_begin(struct archive_out *out, const char *name, uint64_t size);
+int archive_out_data(struct archive_out *out, const void *data, size_t size);
+
+/* Both for content that is in memory. */
+int archive_out_add(struct archive_out *out, const char *name, const void *data, size_t size);
+
+/*
+ * Finish and free. Returns 0 once all of it is written to the fd, or a negative
+ * errno. NULL is a no-op.
+ */
+int archive_out_close(struct archive_out *out);
+
+/* Free without finishing: the file is not to be used. */
+void archive_out_abandon(struct archive_out **out);
+#define cleanup_archive_out __attribute__((cleanup(archive_out_abandon)))
+
+#endif

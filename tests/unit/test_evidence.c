@@ -1,0 +1,266 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "recover/evidence.h"
+#include "recover/evidence_redact.h"
+#include "recover/file.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/tap.h"
+
+static char tmp[4096];
+
+static const char config_text[] =
+	"version = 2\n"
+	"root = \"/var/lib/containerd\"\n"
+	"[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
+	"  config_path = \"/etc/containerd/certs.d\"\n"
+	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n"
+	"    endpoint = [\"https://someone:hunter1@mirror.example\", \"https://plain.example\"]\n"
+	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"a.example\".auth]\n"
+	"    username = \"hunter2\"\n"
+	"    anything = '''\n"
+	"hunter3\n"
+	"x = hunter4\n"
+	"'''\n"
+	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"b.example\".tls]\n"
+	"    ca_file = \"/etc/ca.pem\"\n"
+	"    \"identityToken\" = [\n"
+	"      \"hunter5\", # ]\n"
+	"      \"hunter6\" ]\n"
+	"    inline = { auth = { password = \"hunter7\" } }\n"
+	"    # password = \"hunter8\"\n"
+	"    after = 1\n"
+	"  [headers]\n"
+	"    X-Key = [\"hunter9\"]\n"
+	"[grpc]\n"
+	"  address = \"/run/containerd/containerd.sock\"\n";
+
+static void test_redacting_config(void)
+{
+	cleanup_text struct text to = { 0 };
+
+	CHECK_EQ(redact_config(config_text, &to), 0);
+	CHECK(strstr(to.string, "hunter") == NULL);
+	CHECK(strstr(to.string, "root = \"/var/lib/containerd\"") != NULL);
+	CHECK(strstr(to.string, "config_path = \"/etc/containerd/certs.d\"") != NULL);
+	CHECK(strstr(to.string, "(removed)@mirror.example\", \"https://plain.example\"]") != NULL);
+	CHECK(strstr(to.string, "ca_file = \"/etc/ca.pem\"") != NULL);
+	CHECK(strstr(to.string, "after = 1") != NULL);
+	CHECK(strstr(to.string, "address = \"/run/containerd/containerd.sock\"") != NULL);
+}
+
+/* Cut anywhere, a credential is still not let through. */
+static void test_redacting_half_a_config(void)
+{
+	for (size_t i = 0; i < sizeof(config_text) - 1; i++) {
+		cleanup_text struct text to = { 0 };
+		cleanup_free char *half = strndup(config_text, i);
+
+		CHECK_EQ(redact_config(half, &to), 0);
+		CHECK(!to.string || strstr(to.string, "hunter") == NULL ||
+		      strstr(half, "hunter1@") == NULL);
+	}
+}
+
+static void test_redacting_lines(void)
+{
+	cleanup_text struct text to = { 0 };
+
+	CHECK_EQ(redact_lines("Environment=HTTPS_PROXY=http://me:hunter1@proxy:3128\n"
+			      "level=error msg=\"failed to authorize: 401\"\n"
+			      "GET / Authorization: Bearer hunter2\n"
+			      "panic: invalid page type: 0: 0",
+			      &to),
+		 0);
+	CHECK(strstr(to.string, "hunter") == NULL);
+	CHECK(strstr(to.string, "http://(removed)@proxy:3128\n") != NULL);
+	CHECK(strstr(to.string, "failed to authorize: 401\"\n") != NULL);
+	CHECK(strstr(to.string, "panic: invalid page type: 0: 0") != NULL);
+}
+
+static int make_root(void)
+{
+	char path[5000];
+	int root, fd;
+
+	(void)snprintf(path, sizeof(path), "%s/root/io.containerd.metadata.v1.bolt", tmp);
+	fd = file_make_dirs(path, 0700);
+	CHECK_EQ(file_replace(fd, "meta.db", "0123456789", 10, 0600), 0);
+	(void)close(fd);
+	(void)snprintf(path, sizeof(path), "%s/root/io.containerd.snapshotter.v1.overlayfs", tmp);
+	fd = file_make_dirs(path, 0700);
+	CHECK_EQ(symlinkat("/etc/shadow", fd, "metadata.db"), 0);
+	(void)close(fd);
+	(void)snprintf(path, sizeof(path), "%s/config.toml", tmp);
+	fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(file_replace(fd, "config.toml", config_text, strlen(config_text), 0600), 0);
+	(void)close(fd);
+	(void)snprintf(path, sizeof(path), "%s/root", tmp);
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(root >= 0);
+	return root;
+}
+
+/* What tar makes of the archive @path: the member @name, or the list of them. */
+static char *extract(const char *path, const char *name)
+{
+	cleanup_free char *command = NULL;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *pipe, *to = open_memstream(&text, &size);
+
+	CHECK(asprintf(&command, "tar %s --wildcards --zstd -f '%s' %s", name ? "-xO" : "-t", path,
+		       name ?: "") > 0);
+	pipe = popen(command, "re");
+	for (int c; pipe && (c = fgetc(pipe)) != EOF;)
+		(void)fputc(c, to);
+	CHECK_EQ(pipe ? pclose(pipe) : -1, 0);
+	(void)fclose(to);
+	return text;
+}
+
+static struct evidence_options options = {
+	.why = "20261123-1/x",
+	.file_bytes_max = 1 << 20,
+	.root_fd = -EBADF,
+};
+static char directory[5000];
+
+static void test_archive(void)
+{
+	cleanup_free char *path = NULL, *list = NULL, *facts = NULL, *meta = NULL, *config = NULL,
+			  *missing = NULL, *journal = NULL;
+	json_t *json = json_pack("{s:i}", "answer", 42);
+	struct stat st;
+
+	options.facts = json;
+	options.journal = "panic: x\n";
+	CHECK_EQ(evidence_write(&options, &path), 0);
+	CHECK(strstr(path, "-20261123-1-x.tar.zst") != NULL);
+	CHECK_EQ(stat(path, &st), 0);
+	CHECK_EQ(st.st_mode & 07777, 0600);
+	list = extract(path, NULL);
+	CHECK(strstr(list, "system/mountinfo\n") != NULL);
+	facts = extract(path, "facts.json");
+	CHECK(strstr(facts, "42") != NULL);
+	meta = extract(path, "databases/io.containerd.metadata.v1.bolt-meta.db");
+	CHECK_STR(meta, "0123456789");
+	journal = extract(path, "journal.txt");
+	CHECK_STR(journal, "panic: x\n");
+	config = extract(path, "'config*config.toml'");
+	CHECK(strstr(config, "hunter") == NULL);
+	CHECK(strstr(config, "certs.d") != NULL);
+	missing = extract(path, "missing.txt");
+	CHECK(strstr(missing, "overlayfs-metadata.db: ") != NULL);
+	json_decref(json);
+	options.facts = NULL;
+}
+
+static void test_bounds(void)
+{
+	cleanup_free char *path = NULL, *missing = NULL, *meta = NULL;
+	struct evidence_options bounded = options;
+
+	bounded.file_bytes_max = 4;
+	CHECK_EQ(evidence_write(&bounded, &path), 0);
+	meta = extract(path, "databases/io.containerd.metadata.v1.bolt-meta.db");
+	CHECK_STR(meta, "0123");
+	missing = extract(path, "missing.txt");
+	CHECK(strstr(missing, "meta.db: ") != NULL);
+}
+
+static unsigned count_files(bool hidden)
+{
+	cleanup_dir DIR *dir = opendir(directory);
+	unsigned count = 0;
+	const char *name;
+
+	while (dir && dir_next(dir, &name, NULL) > 0)
+		count += (*name == '.') == hidden;
+	return count;
+}
+
+static void test_pruning(void)
+{
+	cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	static const char *const foreign[] = { "report.tar.zst", "evidence-notes", "evidence-1.tar.gz" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+		CHECK_EQ(file_replace(fd, foreign[i], "", 0, 0600), 0);
+		CHECK_EQ(utimensat(fd, foreign[i], old, 0), 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "evidence-2020010%dT000000Z-x.tar.zst", i);
+		CHECK_EQ(file_replace(fd, name, "", 0, 0600), 0);
+		if (i < 2)
+			CHECK_EQ(utimensat(fd, name, old, 0), 0);
+	}
+	CHECK_EQ(file_replace(fd, ".evidence-dead", "", 0, 0600), 0);
+	CHECK_EQ(utimensat(fd, ".evidence-dead", old, 0), 0);
+	CHECK_EQ(file_replace(fd, ".evidence-busy", "", 0, 0600), 0);
+
+	CHECK_EQ(evidence_prune(directory, 0, 3600), 0);
+	CHECK_EQ(faccessat(fd, "evidence-20200101T000000Z-x.tar.zst", F_OK, 0), -1);
+	CHECK_EQ(faccessat(fd, "evidence-20200102T000000Z-x.tar.zst", F_OK, 0), 0);
+	CHECK_EQ(faccessat(fd, ".evidence-dead", F_OK, 0), -1);
+	CHECK_EQ(faccessat(fd, ".evidence-busy", F_OK, 0), 0);
+	CHECK_EQ(evidence_prune(directory, 1, 0), 0);
+	CHECK_EQ(faccessat(fd, "evidence-20200104T000000Z-x.tar.zst", F_OK, 0), -1);
+	CHECK_EQ(count_files(false), 1 + ARRAY_SIZE(foreign));
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+		CHECK_EQ(faccessat(fd, foreign[i], F_OK, 0), 0);
+	CHECK_EQ(unlinkat(fd, ".evidence-busy", 0), 0);
+}
+
+static void test_no_half_archive(void)
+{
+	static const char *const functions[] = { "openat", "renameat", "fsync", "malloc", "realloc" };
+
+	options.keep = 1;
+	for (size_t f = 0; f < ARRAY_SIZE(functions); f++) {
+		for (int n = 1; n < 200; n++) {
+			fault_arm(functions[f], n, EIO);
+			(void)evidence_write(&options, NULL);
+			if (!fault_fired())
+				break;
+			CHECK_EQ(count_files(true), 0);
+		}
+	}
+	CHECK_EQ(evidence_write(&options, NULL), 0);
+	CHECK_EQ(count_files(false), 1 + 3); /* the foreign ones */
+}
+
+int main(void)
+{
+	struct config config = { 0 };
+	char *files[1];
+
+	(void)strcpy(tmp, tap_tmpdir(NULL));
+	(void)snprintf(directory, sizeof(directory), "%s/var/evidence", tmp);
+	options.directory = directory;
+	options.root_fd = make_root();
+	CHECK(asprintf(&files[0], "%s/config.toml", tmp) > 0);
+	config.files = files;
+	config.file_count = 1;
+	options.config = &config;
+	RUN(test_redacting_config);
+	RUN(test_redacting_half_a_config);
+	RUN(test_redacting_lines);
+	RUN(test_archive);
+	RUN(test_bounds);
+	RUN(test_pruning);
+	RUN(test_no_half_archive);
+	free(files[0]);
+	return tap_done();
+}
