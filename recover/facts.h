@@ -63,7 +63,7 @@ struct facts {
 		int32_t error; /* negative errno of looking at it; 0: seen */
 		bool is_link, is_mount_point, is_empty;
 		bool child_mount; /* the root and one of its top directories are mount points */
-		uint32_t mount_expected; /* enum facts_answer: fstab or a mount unit wants one there */
+		uint32_t mount_missing; /* enum facts_answer: fstab or a mount unit wants one at or above it */
 		uint64_t dev, ino;
 	} root;
 	struct {

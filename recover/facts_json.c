@@ -40,7 +40,7 @@ static const struct member {
 	M(history, cooldown_left_sec, UINT64), M(history, quarantines, UINT32),
 	M(root, error, INT32), M(root, is_link, BOOLEAN), M(root, is_mount_point, BOOLEAN),
 	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN),
-	E(root, mount_expected, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
+	E(root, mount_missing, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
 	M(fs, error, INT32), M(fs, type, TEXT), M(fs, read_only, BOOLEAN),
 	M(fs, block_bytes, UINT64), M(fs, blocks, UINT64), M(fs, blocks_free, UINT64),
 	M(fs, inodes, UINT64), M(fs, inodes_free, UINT64), M(fs, no_space, BOOLEAN),

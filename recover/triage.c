@@ -12,7 +12,7 @@ static bool config_unknown(const struct facts *f)
 
 static bool root_not_mounted(const struct facts *f)
 {
-	return f->root.mount_expected == ANSWER_YES && !f->root.is_mount_point;
+	return f->root.mount_missing == ANSWER_YES;
 }
 
 static bool root_unreadable(const struct facts *f)
@@ -83,7 +83,7 @@ static bool cooling_down(const struct facts *f)
 
 static bool scan_incomplete(const struct facts *f)
 {
-	return !f->pods.looked || !f->pods.complete || f->root.mount_expected == ANSWER_UNKNOWN;
+	return !f->pods.looked || !f->pods.complete || f->root.mount_missing == ANSWER_UNKNOWN;
 }
 
 static bool not_automatic(const struct facts *f)

@@ -14,7 +14,7 @@ static struct facts doomed(void)
 	f.config.config = FACTS_CONFIG_SOUND;
 	f.config.automatic = true;
 	f.ledger.failures = f.ledger.failures_needed = 3;
-	f.root.mount_expected = ANSWER_NO;
+	f.root.mount_missing = ANSWER_NO;
 	f.meta.state = DB_DAMAGED;
 	f.meta.lock = LOCK_FREE;
 	f.meta.under_lock = true;
@@ -84,7 +84,7 @@ static void test_each_cause_vetoes(void)
 	} while (0)
 	VETO(f.config.config = FACTS_CONFIG_INVALID, "config-invalid");
 	VETO(f.config.config = FACTS_CONFIG_UNKNOWN, "config-unknown");
-	VETO(f.root.mount_expected = ANSWER_YES, "root-not-mounted");
+	VETO(f.root.mount_missing = ANSWER_YES, "root-not-mounted");
 	VETO(f.root.error = -5, "root-unreadable");
 	VETO(f.fs.error = -5, "root-unreadable");
 	VETO((f.meta.state = DB_UNREAD, f.meta.error = -5), "root-unreadable");
@@ -98,10 +98,6 @@ static void test_each_cause_vetoes(void)
 	VETO(f.root.child_mount = true, "child-mount");
 	VETO(f.root.is_empty = true, "root-empty");
 #undef VETO
-	f = doomed();
-	f.root.mount_expected = ANSWER_YES;
-	f.root.is_mount_point = true;
-	CHECK_STR(rule_of(&f), "meta-damaged");
 }
 
 static void test_each_brake_vetoes_and_names_what_it_stopped(void)
@@ -124,7 +120,7 @@ static void test_each_brake_vetoes_and_names_what_it_stopped(void)
 	BRAKE(f.history.cooling_down = true, "cool-down");
 	BRAKE(f.pods.complete = false, "scan-incomplete");
 	BRAKE(f.pods.looked = false, "scan-incomplete");
-	BRAKE(f.root.mount_expected = ANSWER_UNKNOWN, "scan-incomplete");
+	BRAKE(f.root.mount_missing = ANSWER_UNKNOWN, "scan-incomplete");
 	BRAKE(f.config.automatic = false, "not-automatic");
 #undef BRAKE
 }

@@ -1,0 +1,53 @@
+/*
+ * The options that commands share. A command names those it takes; any other
+ * is an error that names it.
+ */
+#ifndef RECOVER_CLI_H
+#define RECOVER_CLI_H
+
+#include <stdbool.h>
+
+#include "scanners/config.h"
+
+enum cli_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
+
+enum cli_option {
+	CLI_PATHS = 1 << 0,    /* --root, --state, --config, --unit */
+	CLI_DRY_RUN = 1 << 1,  /* -n, --dry-run */
+	CLI_YES = 1 << 2,      /* -y, --yes */
+	CLI_FORMAT = 1 << 3,   /* --format=text|json */
+	CLI_PROMETHEUS = 1 << 4, /* and --format=prometheus */
+	CLI_FORCE = 1 << 5,    /* --force */
+	CLI_FACTS = 1 << 6,    /* --facts=FILE */
+	CLI_LAST = 1 << 7,     /* --last */
+	CLI_URGENT = 1 << 8,   /* --urgent */
+	CLI_MAX_RATE = 1 << 9, /* --max-rate=N */
+	CLI_WAIT = 1 << 10,    /* --wait */
+	CLI_ARGUMENT = 1 << 11, /* one argument, required */
+};
+
+struct cli {
+	struct config_overrides paths;
+	bool dry_run, yes, force, last, urgent, wait, verbose;
+	enum cli_format format;
+	const char *facts_file;
+	const char *argument;
+	long long max_rate; /* -1: not given */
+};
+
+/*
+ * Parse @argv for a command that takes @options, and open the log. @about is
+ * the first line of its --help, @argument what its argument is called.
+ *
+ * Returns -1 to go on, or the exit status: the help was printed, or the error.
+ */
+int cli_parse(int argc, char **argv, unsigned options, const char *about, const char *argument,
+	      struct cli *ret);
+
+/*
+ * Ask "@question [y/N] " on the terminal. Returns 1 for yes, 0 for no, or
+ * -ENOTTY where there is no terminal to ask at.
+ */
+int cli_ask(const char *question);
+
+#endif

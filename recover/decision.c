@@ -1,0 +1,234 @@
+#include "recover/decision.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "recover/log.h"
+#include "scanners/cleanup.h"
+
+/* Receives one line of evidence. */
+typedef void evidence_sink(void *data, const char *line);
+
+struct output {
+	evidence_sink *sink;
+	void *data;
+};
+
+static void say(const struct output *out, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void say(const struct output *out, const char *format, ...)
+{
+	char line[2048];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	out->sink(out->data, line);
+}
+
+static void show_config(const struct facts *f, const struct output *out)
+{
+	static const char *const words[] = { "not readable", "absent (defaults)", "sound", "invalid" };
+
+	say(out, "configuration of %s: %s%s%s", f->config.unit, words[f->config.config & 3],
+	    *f->config.config_problem ? ": " : "", f->config.config_problem);
+	if (f->config.foreign_snapshotter)
+		say(out, "data outside the root: %s", f->config.foreign_what);
+}
+
+static void show_policy(const struct facts *f, const struct output *out)
+{
+	if (f->config.policy_invalid)
+		say(out, "policy: %s", f->config.policy_problem);
+	else
+		say(out, "policy: automatic = %s", f->config.automatic ? "yes" : "no");
+}
+
+static void show_ledger(const struct facts *f, const struct output *out)
+{
+	say(out, "failed starts: %u in %u s (%u make a loop)%s%s%s%s%s", f->ledger.failures,
+	    f->ledger.window_sec, f->ledger.failures_needed,
+	    *f->ledger.last_result ? "; the last start ended with " : "", f->ledger.last_result,
+	    *f->ledger.last_result ? " (" : "", f->ledger.last_status,
+	    *f->ledger.last_result ? ")" : "");
+}
+
+static void show_history(const struct facts *f, const struct output *out)
+{
+	if (f->history.hold)
+		say(out, "hold file: present");
+	if (f->history.cooling_down)
+		say(out, "cool-down: %" PRIu64 " s left", f->history.cooldown_left_sec);
+	say(out, "quarantines kept: %u", f->history.quarantines);
+}
+
+static void show_root(const struct facts *f, const struct output *out)
+{
+	say(out, "data root %s%s%s%s%s", f->config.root, f->root.is_link ? ", behind a link" : "",
+	    f->root.is_mount_point ? ", a mount point" : "", f->root.is_empty ? ", empty" : "",
+	    f->root.child_mount ? ", with a mount point in it" : "");
+	if (f->root.mount_missing == ANSWER_YES)
+		say(out, "fstab or a mount unit wants a mount there that is not");
+	if (f->root.error)
+		say(out, "looking at it: %s", strerror(-f->root.error));
+}
+
+static void show_fs(const struct facts *f, const struct output *out)
+{
+	if (f->fs.error) {
+		say(out, "file system: %s", strerror(-f->fs.error));
+		return;
+	}
+	say(out, "file system: %s, %" PRIu64 " of %" PRIu64 " MiB free, %" PRIu64 " of %" PRIu64
+	    " inodes free%s", *f->fs.type ? f->fs.type : "unknown",
+	    f->fs.blocks_free * f->fs.block_bytes >> 20, f->fs.blocks * f->fs.block_bytes >> 20,
+	    f->fs.inodes_free, f->fs.inodes, f->fs.read_only ? ", read-only" : "");
+}
+
+static void show_meta(const struct facts *f, const struct output *out)
+{
+	static const char *const words[] = { "not read", "absent", "empty", "sound", "damaged" };
+
+	if (f->meta.state == DB_DAMAGED)
+		say(out, "meta.db: damaged: %s, page %" PRIu64 "%s", f->meta.damage, f->meta.page,
+		    f->meta.under_lock ? ", read under its lock" : ", read without its lock");
+	else
+		say(out, "meta.db: %s%s%s%s", f->meta.state <= DB_DAMAGED ? words[f->meta.state] : "?",
+		    f->meta.state != DB_SOUND ? "" :
+		    f->meta.whole_tree	      ? " (every page)" :
+						" (meta and root pages)",
+		    f->meta.error ? ": " : "", f->meta.error ? strerror(-f->meta.error) : "");
+}
+
+static void show_lock(const struct facts *f, const struct output *out)
+{
+	static const char *const words[] = { "not known", "free", "held by the unit's containerd",
+					     "held by another process", "no file to lock" };
+
+	say(out, "lock of meta.db: %s", f->meta.lock <= LOCK_NO_FILE ? words[f->meta.lock] : "?");
+	if (f->meta.lock_pid)
+		say(out, "holder: process %u", f->meta.lock_pid);
+}
+
+static void show_count(const struct facts *f, const struct output *out)
+{
+	if (!f->count.looked)
+		say(out, "entries in the root: not counted");
+	else
+		say(out, "entries in the root: %s%" PRIu64 " in %u ms (%" PRIu64 " are bloated)",
+		    f->count.complete ? "" : "at least ", f->count.entries, f->count.msec,
+		    f->count.mark);
+}
+
+static void show_pods(const struct facts *f, const struct output *out)
+{
+	say(out, "sandboxes: %u, living shims: %u, bundles: %u, host links: %u, reservations: %u%s",
+	    f->pods.sandboxes, f->pods.shims, f->pods.bundles, f->pods.links, f->pods.reservations,
+	    f->pods.looked && f->pods.complete ? "" : " (not all could be looked at)");
+	if (f->pods.foreign_tasks)
+		say(out, "living tasks in namespace %s: %u", f->pods.foreign_namespace,
+		    f->pods.foreign_tasks);
+}
+
+static const struct {
+	unsigned evidence;
+	void (*show)(const struct facts *f, const struct output *out);
+} shows[] = {
+	{ SHOW_CONFIG, show_config }, { SHOW_POLICY, show_policy },   { SHOW_LEDGER, show_ledger },
+	{ SHOW_META, show_meta },     { SHOW_LOCK, show_lock },	      { SHOW_COUNT, show_count },
+	{ SHOW_ROOT, show_root },     { SHOW_FS, show_fs },	      { SHOW_PODS, show_pods },
+	{ SHOW_HISTORY, show_history },
+};
+
+static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)
+{
+	unsigned evidence = d->rule->evidence | (d->vetoed ? d->vetoed->evidence : 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(shows); i++)
+		if (shows[i].evidence & evidence)
+			shows[i].show(f, out);
+}
+
+static const struct {
+	unsigned step;
+	const char *name, *words;
+} steps[] = {
+	{ STEP_CLEAR, "clear", "end the lost pods' processes, take their links down, release their addresses" },
+	{ STEP_QUARANTINE, "quarantine", "put a fresh data root in place; the old one is kept aside" },
+	{ STEP_SWEEP, "sweep", "in the background: release what the lost pods left" },
+	{ STEP_PURGE, "purge", "after the grace period: delete the old root, slowly" },
+};
+
+static void print_line(void *data, const char *line)
+{
+	fprintf(data, "  %s\n", log_name(line));
+}
+
+void decision_print(FILE *to, const struct facts *facts, const struct decision *d)
+{
+	struct output out = { print_line, to };
+
+	fprintf(to, "Diagnosis: %s (rule %s, verdict %s)\n", d->rule->why, d->rule->id,
+		d->rule->verdict);
+	if (d->vetoed)
+		fprintf(to, "Held back: rule %s, which says: %s\n", d->vetoed->id, d->vetoed->why);
+	fprintf(to, "Evidence:\n");
+	show_evidence(facts, d, &out);
+	if (d->steps == 0) {
+		fprintf(to, "Plan: nothing is changed\n");
+	} else {
+		fprintf(to, "Plan:\n");
+		for (size_t i = 0, n = 0; i < ARRAY_SIZE(steps); i++)
+			if (d->steps & steps[i].step)
+				fprintf(to, "  %zu. %s\n", ++n, steps[i].words);
+	}
+	fprintf(to, "Would change it: %s\n", d->rule->change);
+}
+
+static void append_line(void *data, const char *line)
+{
+	/* A line that cannot be appended is missed by the reader alone. */
+	(void)json_array_append_new(data, json_string(line));
+}
+
+json_t *decision_to_json(const struct facts *facts, const struct decision *d)
+{
+	json_t *evidence = json_array(), *plan = json_array();
+	struct output out = { append_line, evidence };
+
+	if (evidence)
+		show_evidence(facts, d, &out);
+	for (size_t i = 0; plan && i < ARRAY_SIZE(steps); i++)
+		if (d->steps & steps[i].step)
+			(void)json_array_append_new(plan, json_string(steps[i].name));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o, s:o}", "verdict", d->rule->verdict, "rule",
+			 d->rule->id, "why", d->rule->why, "change", d->rule->change, "vetoed",
+			 d->vetoed ? d->vetoed->id : NULL, "evidence", evidence, "steps", plan);
+}
+
+static void append_text(void *data, const char *line)
+{
+	char *text = data;
+	size_t used = strlen(text), room = 1024 - used;
+
+	if (strlen(line) + 3 < room)
+		(void)snprintf(text + used, room, "%s%s", used ? "; " : "", line);
+}
+
+void decision_log(const struct facts *facts, const struct decision *d)
+{
+	char text[1024] = "";
+	struct output out = { append_text, text };
+
+	show_evidence(facts, d, &out);
+	if (d->vetoed)
+		log_warning("hands off: %s (rule %s, which held %s back): %s", d->rule->why,
+			    d->rule->id, d->vetoed->id, text);
+	else if (d->rule->kind == RULE_CURE)
+		log_warning("%s (rule %s): %s", d->rule->why, d->rule->id, text);
+	else
+		log_info("%s (rule %s): %s", d->rule->why, d->rule->id, text);
+}

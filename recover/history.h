@@ -1,0 +1,22 @@
+/*
+ * What was done on this node, one line an event, kept over boots: the cool-down
+ * and `status --last` read it.
+ *
+ *	1700000000 containerd.service quarantine 20231114T221320Z-1a2b meta-damaged
+ */
+#ifndef RECOVER_HISTORY_H
+#define RECOVER_HISTORY_H
+
+#include <stdint.h>
+
+/* Append one event, with fsync. Returns 0, or a negative errno. */
+int history_append(int records_fd, const char *unit, const char *event, const char *ticket,
+		   const char *rule);
+
+/*
+ * Unix time of the last @event of @unit. Returns 1 with @ret filled, 0 if there
+ * is none, or a negative errno: then it is not known, and that vetoes.
+ */
+int history_last(int records_fd, const char *unit, const char *event, int64_t *ret);
+
+#endif

@@ -1,0 +1,401 @@
+#include "recover/situation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+
+#include "recover/history.h"
+#include "recover/log.h"
+#include "recover/ticket.h"
+#include "scanners/bolt.h"
+#include "scanners/cleanup.h"
+#include "scanners/count.h"
+#include "scanners/dir.h"
+#include "scanners/expected_mount.h"
+#include "scanners/lock_holder.h"
+
+#define META_DIR "io.containerd.metadata.v1.bolt"
+#define KUBERNETES_NAMESPACE "k8s.io"
+
+enum { INVENTORY_MSEC = 5000 };
+
+#define SET_TEXT(member, text) (void)snprintf((member), sizeof(member), "%s", (text) ? (text) : "")
+
+char *situation_ledger_name(const char *unit)
+{
+	char *name;
+
+	if (asprintf(&name, "%s.ledger", unit) < 0)
+		return NULL;
+	return name;
+}
+
+static void look_at_policy(struct situation *s)
+{
+	int r = policy_read(ETC_PATH, &s->policy, &s->policy_problem);
+
+	s->facts.config.policy_invalid = r < 0;
+	s->facts.config.automatic = s->policy.automatic;
+	if (r < 0)
+		SET_TEXT(s->facts.config.policy_problem,
+			 s->policy_problem ? s->policy_problem : strerror(-r));
+}
+
+static void look_at_config(struct situation *s)
+{
+	struct facts *f = &s->facts;
+	const struct config *config = &s->config;
+
+	switch (config->verdict) {
+	case CONFIG_DEFAULTS:
+		f->config.config = FACTS_CONFIG_DEFAULTS;
+		break;
+	case CONFIG_SOUND:
+		f->config.config = FACTS_CONFIG_SOUND;
+		break;
+	case CONFIG_INVALID:
+		f->config.config = FACTS_CONFIG_INVALID;
+		break;
+	case CONFIG_UNKNOWN:
+		f->config.config = FACTS_CONFIG_UNKNOWN;
+		break;
+	}
+	SET_TEXT(f->config.unit, config->unit);
+	SET_TEXT(f->config.config_problem, config->problem);
+	SET_TEXT(f->config.root, config->root);
+	SET_TEXT(f->config.state, config->state);
+	f->config.foreign_snapshotter = config->foreign_count > 0;
+	if (config->foreign_count > 0)
+		SET_TEXT(f->config.foreign_what, config->foreign[0]);
+}
+
+static void look_at_ledger(struct situation *s, int records_fd)
+{
+	cleanup_free char *name = situation_ledger_name(s->config.unit);
+	struct facts *f = &s->facts;
+
+	if (records_fd >= 0 && name)
+		(void)ledger_read(records_fd, name, &s->clock, &s->policy, &s->ledger); /* zeroed */
+	f->ledger.attempts = s->ledger.attempts;
+	f->ledger.failures = s->ledger.failures;
+	f->ledger.last_failed = s->ledger.last_failed;
+	f->ledger.window_sec = (uint32_t)s->policy.window_sec;
+	f->ledger.failures_needed = (uint32_t)s->policy.failures;
+	SET_TEXT(f->ledger.last_result, s->ledger.last_result);
+	SET_TEXT(f->ledger.last_code, s->ledger.last_code);
+	SET_TEXT(f->ledger.last_status, s->ledger.last_status);
+}
+
+/* A history that cannot be read may hold a quarantine made a minute ago. */
+static void look_at_history(struct situation *s, int records_fd)
+{
+	struct facts *f = &s->facts;
+	int64_t last = 0, age;
+	int r;
+
+	if (records_fd < 0) {
+		f->history.cooling_down = records_fd != -ENOENT;
+		return;
+	}
+	f->history.hold = faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	r = history_last(records_fd, s->config.unit, "quarantine", &last);
+	if (r == 0)
+		return;
+	age = r < 0 || s->clock.realtime_sec < last ? 0 : s->clock.realtime_sec - last;
+	if ((uint64_t)age >= s->policy.cooldown_sec)
+		return;
+	f->history.cooling_down = true;
+	f->history.cooldown_left_sec = s->policy.cooldown_sec - (uint64_t)age;
+}
+
+/* Returns 1 if one of the top directories is a mount point itself, 0, or a negative errno. */
+static int has_child_mount(int root_fd)
+{
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	int r = dir_stream(root_fd, &stream);
+
+	while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0) {
+		cleanup_fd int fd = openat(root_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0)
+			return -errno;
+		r = dir_is_mount_point(fd);
+		if (r != 0)
+			return r;
+	}
+	return r;
+}
+
+/* Empty but for what is not containerd's. Returns 1, 0, or a negative errno. */
+static int is_empty_root(int root_fd)
+{
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	int r = dir_stream(root_fd, &stream);
+
+	while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0) {
+		if (!ticket_is_not_child(name))
+			return 0;
+		r = 0;
+	}
+	return r < 0 ? r : 1;
+}
+
+static void look_at_mounts(struct facts *f, const char *path)
+{
+	int r = expected_mount_missing("", path, NULL);
+
+	if (r < 0)
+		f->root.mount_missing = ANSWER_UNKNOWN;
+	else
+		f->root.mount_missing = r ? ANSWER_YES : ANSWER_NO;
+}
+
+static void look_at_root(struct situation *s)
+{
+	struct facts *f = &s->facts;
+	int r = data_root_open(s->config.root, &s->place);
+
+	if (r < 0) {
+		/* No root yet is an empty one; a disk may be missing there. */
+		f->root.is_empty = r == -ENOENT;
+		f->root.error = r == -ENOENT ? 0 : r;
+		f->meta.state = DB_ABSENT;
+		f->meta.lock = LOCK_NO_FILE;
+		look_at_mounts(f, s->config.root);
+		return;
+	}
+	SET_TEXT(f->config.root, s->place.root);
+	f->root.is_link = s->place.is_link;
+	f->root.is_mount_point = s->place.is_mount_point;
+	f->root.dev = s->place.dev;
+	f->root.ino = s->place.ino;
+	look_at_mounts(f, s->place.root);
+	r = is_empty_root(s->place.root_fd);
+	f->root.is_empty = r > 0;
+	if (r >= 0 && s->place.is_mount_point) {
+		r = has_child_mount(s->place.root_fd);
+		f->root.child_mount = r > 0;
+	}
+	if (r < 0)
+		f->root.error = r;
+}
+
+static const char *fs_type_name(unsigned long type, char *number, size_t size)
+{
+	switch (type) {
+	case EXT4_SUPER_MAGIC:
+		return "ext4";
+	case XFS_SUPER_MAGIC:
+		return "xfs";
+	case BTRFS_SUPER_MAGIC:
+		return "btrfs";
+	case OVERLAYFS_SUPER_MAGIC:
+		return "overlay";
+	case TMPFS_MAGIC:
+		return "tmpfs";
+	default:
+		(void)snprintf(number, size, "0x%lx", type);
+		return number;
+	}
+}
+
+static void look_at_fs(struct situation *s)
+{
+	struct facts *f = &s->facts;
+	struct statfs fs;
+	char number[24];
+
+	if (fstatfs(s->place.root_fd, &fs) < 0) {
+		f->fs.error = -errno;
+		return;
+	}
+	SET_TEXT(f->fs.type, fs_type_name((unsigned long)fs.f_type, number, sizeof(number)));
+	f->fs.read_only = fs.f_flags & ST_RDONLY;
+	f->fs.block_bytes = (uint64_t)fs.f_bsize;
+	f->fs.blocks = fs.f_blocks;
+	f->fs.blocks_free = fs.f_bavail;
+	f->fs.inodes = fs.f_files;
+	f->fs.inodes_free = fs.f_ffree;
+	f->fs.no_space = fs.f_bavail * (uint64_t)fs.f_bsize < s->policy.min_free_bytes;
+	/* btrfs has no fixed number of inodes and says 0. */
+	f->fs.no_inodes = fs.f_files > 0 && fs.f_ffree < s->policy.min_free_inodes;
+}
+
+static void look_for_holder(struct situation *s, bool down)
+{
+	struct facts *f = &s->facts;
+	pid_t pid = 0;
+	struct stat st;
+
+	f->meta.lock = LOCK_BY_OTHER;
+	if (fstat(s->meta_fd, &st) == 0 && lock_holder(st.st_dev, st.st_ino, &pid) > 0) {
+		f->meta.lock_pid = (uint32_t)pid;
+		if (!down && lock_holder_in_unit(pid, s->config.unit) > 0)
+			f->meta.lock = LOCK_BY_UNIT;
+	}
+	cleanup_close(&s->meta_fd);
+	s->meta_fd = -EBADF;
+}
+
+/* bbolt takes the same flock(2); held by us, no containerd can open the file. */
+static void take_lock(struct situation *s, int dir_fd, bool down)
+{
+	struct facts *f = &s->facts;
+
+	s->meta_fd = openat(dir_fd, "meta.db", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (s->meta_fd < 0) {
+		f->meta.lock = errno == ENOENT || errno == ELOOP ? LOCK_NO_FILE : LOCK_UNKNOWN;
+		return;
+	}
+	if (flock(s->meta_fd, LOCK_EX | LOCK_NB) == 0)
+		f->meta.lock = LOCK_FREE;
+	else if (errno == EWOULDBLOCK)
+		look_for_holder(s, down);
+	else
+		f->meta.lock = LOCK_UNKNOWN;
+}
+
+static void look_at_meta(struct situation *s, const struct situation_options *options)
+{
+	cleanup_fd int dir_fd = openat(s->place.root_fd, META_DIR,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct facts *f = &s->facts;
+	struct bolt_finding finding = { .state = BOLT_ABSENT };
+
+	if (dir_fd < 0) {
+		f->meta.error = errno == ENOENT ? 0 : -errno;
+		f->meta.state = errno == ENOENT ? DB_ABSENT : DB_UNREAD;
+		f->meta.lock = errno == ENOENT ? LOCK_NO_FILE : LOCK_UNKNOWN;
+		return;
+	}
+	take_lock(s, dir_fd, options->down);
+	f->meta.under_lock = f->meta.lock == LOCK_FREE || f->meta.lock == LOCK_NO_FILE;
+	if (options->whole_tree && f->meta.under_lock)
+		bolt_check_at(dir_fd, "meta.db", &finding);
+	else
+		bolt_peek_at(dir_fd, "meta.db", &finding);
+	f->meta.error = finding.state == BOLT_UNREAD ? finding.error : 0;
+	f->meta.page = finding.page;
+	f->meta.size = finding.size;
+	f->meta.whole_tree = finding.whole_tree;
+	f->meta.state = finding.state == BOLT_ABSENT  ? DB_ABSENT :
+			finding.state == BOLT_EMPTY   ? DB_EMPTY :
+			finding.state == BOLT_SOUND   ? DB_SOUND :
+			finding.state == BOLT_DAMAGED ? DB_DAMAGED :
+							DB_UNREAD;
+	if (finding.state == BOLT_DAMAGED)
+		SET_TEXT(f->meta.damage, bolt_damage_name(finding.damage));
+}
+
+static void count_root(struct situation *s)
+{
+	struct facts *f = &s->facts;
+	struct count_result result;
+
+	f->count.mark = s->policy.bloat_entries;
+	if (count_entries(s->place.root_fd, s->policy.bloat_entries, (unsigned)s->policy.probe_msec,
+			  &result) < 0)
+		return;
+	f->count.looked = true;
+	f->count.entries = result.entries;
+	f->count.complete = result.complete;
+	f->count.bloated = result.reached;
+	f->count.msec = result.msec;
+}
+
+static void look_at_pods(struct situation *s)
+{
+	struct facts *f = &s->facts;
+
+	if (inventory_scan(&s->config, INVENTORY_MSEC, &s->inventory) < 0)
+		return;
+	f->pods.looked = true;
+	f->pods.complete = s->inventory.complete;
+	f->pods.sandboxes = (uint32_t)s->inventory.sandbox_count;
+	for (size_t i = 0; i < s->inventory.sandbox_count; i++) {
+		const struct sandbox *sandbox = &s->inventory.sandboxes[i];
+
+		f->pods.shims += sandbox->shim.start_ticks != 0;
+		f->pods.bundles += (uint32_t)sandbox->container_count;
+		f->pods.links += (uint32_t)sandbox->link_count;
+		f->pods.reservations += (uint32_t)sandbox->reservation_count;
+		f->pods.cache_files += (uint32_t)sandbox->cache_file_count;
+		if (!sandbox->ns || strcmp(sandbox->ns, KUBERNETES_NAMESPACE) == 0 ||
+		    f->pods.foreign_tasks > 0)
+			continue;
+		f->pods.foreign_tasks = (uint32_t)inventory_live_count(&s->inventory, sandbox->ns);
+		SET_TEXT(f->pods.foreign_namespace, sandbox->ns);
+	}
+}
+
+static void look(struct situation *s, const struct situation_options *options)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+	struct facts *f = &s->facts;
+
+	f->taken.realtime_sec = s->clock.realtime_sec;
+	SET_TEXT(f->taken.boot_id, s->clock.boot_id);
+	SET_TEXT(f->taken.version, VERSION);
+	f->taken.by_hand = options->by_hand;
+	f->taken.force = options->force;
+	look_at_policy(s);
+	look_at_config(s);
+	look_at_ledger(s, records_fd);
+	look_at_history(s, records_fd);
+	if (f->config.config == FACTS_CONFIG_INVALID || f->config.config == FACTS_CONFIG_UNKNOWN)
+		return; /* where to look further is not known */
+	look_at_root(s);
+	if (s->place.root_fd >= 0) {
+		cleanup_tickets char **ids = NULL;
+		int n = tickets_list(&s->place, &ids);
+
+		f->history.quarantines = n > 0 ? (uint32_t)n : 0;
+		look_at_fs(s);
+		look_at_meta(s, options);
+		if (options->count_always ||
+		    (f->ledger.failures >= f->ledger.failures_needed && f->meta.state == DB_SOUND))
+			count_root(s);
+	}
+	look_at_pods(s);
+}
+
+int situation_look(const struct situation_options *options, struct config *config,
+		   struct situation *ret)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	int r = 0;
+
+	if (config) {
+		s.config = *config;
+		*config = (struct config){ 0 };
+	} else {
+		r = config_read(&options->overrides, &s.config);
+	}
+	if (r == 0)
+		r = ledger_clock_now(&s.clock);
+	if (r < 0)
+		return r;
+	look(&s, options);
+	*ret = s;
+	s = (struct situation)SITUATION_NONE;
+	return 0;
+}
+
+void situation_done(struct situation *s)
+{
+	config_done(&s->config);
+	data_root_done(&s->place);
+	inventory_done(&s->inventory);
+	cleanup_close(&s->meta_fd); /* and with it the lock */
+	free(s->policy_problem);
+	*s = (struct situation)SITUATION_NONE;
+}
