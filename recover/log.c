@@ -38,7 +38,7 @@ void log_open(bool verbose)
 
 __attribute__((format(printf, 2, 0))) static void print(int priority, const char *format, va_list args)
 {
-	char line[2048];
+	char line[4096];
 	int n = vsnprintf(line, sizeof(line), format, args);
 
 	if (n < 0)
@@ -70,7 +70,7 @@ DEFINE_LOG(log_debug, LOG_DEBUG, show_debug)
 
 const char *log_name(const char *name)
 {
-	enum { SHOWN = 120 };
+	enum { SHOWN = 240 };
 	static char buffers[4][4 * SHOWN + sizeof("...")];
 	static unsigned next;
 	char *buffer = buffers[next++ % 4];
