@@ -142,11 +142,14 @@ static int take_option(int option, unsigned options, struct cli *cli)
 static int take_arguments(int argc, char **argv, unsigned options, const char *argument,
 			  struct cli *cli)
 {
-	if (!(options & CLI_ARGUMENT) && optind < argc) {
-		fprintf(stderr, "containerd-recover: %s takes no argument '%s'\n", argv[0], argv[optind]);
+	int room = options & (CLI_ARGUMENT | CLI_OPTIONAL) ? 1 : 0;
+
+	if (argc - optind > room) {
+		fprintf(stderr, "containerd-recover: %s takes no argument '%s'\n", argv[0],
+			argv[optind + room]);
 		return -EINVAL;
 	}
-	if ((options & CLI_ARGUMENT) && optind + 1 != argc) {
+	if ((options & CLI_ARGUMENT) && optind == argc) {
 		fprintf(stderr, "containerd-recover: %s needs one %s\n", argv[0], argument);
 		return -EINVAL;
 	}

@@ -24,6 +24,7 @@ enum cli_option {
 	CLI_MAX_RATE = 1 << 9, /* --max-rate=N */
 	CLI_WAIT = 1 << 10,    /* --wait */
 	CLI_ARGUMENT = 1 << 11, /* one argument, required */
+	CLI_OPTIONAL = 1 << 12, /* one argument at most */
 };
 
 struct cli {

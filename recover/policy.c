@@ -31,9 +31,10 @@ const struct policy_key policy_keys[] = {
 	KEY("clear", "term_grace", term_grace_msec, POLICY_MSEC, 2000, 0, 60000),
 	KEY("sweep", "plugin_timeout", plugin_sec, POLICY_SECONDS, 10, 1, 600),
 	KEY("sweep", "plugins_at_once", plugins_at_once, POLICY_NUMBER, 4, 1, 64),
-	KEY("purge", "max_rate", max_rate, POLICY_NUMBER, 5000, 0, UINT_MAX),
+	KEY("purge", "max_rate", max_rate, POLICY_NUMBER, 0, 0, UINT_MAX),
 	KEY("purge", "max_workers", max_workers, POLICY_NUMBER, 8, 1, 64),
-	KEY("purge", "urgent_free", urgent_free_percent, POLICY_NUMBER, 16, 0, 100),
+	KEY("purge", "urgent_free_space", urgent_free_space, POLICY_NUMBER, 17, 0, 100),
+	KEY("purge", "urgent_free_inodes", urgent_free_inodes, POLICY_NUMBER, 7, 0, 100),
 	KEY("start", "budget", budget_sec, POLICY_SECONDS, 30, 1, 600),
 };
 const unsigned policy_key_count = ARRAY_SIZE(policy_keys);

@@ -30,9 +30,11 @@ struct policy {
 	uint64_t plugin_sec;	  /* longest run of one CNI plugin */
 	uint64_t plugins_at_once;
 	/* [purge] */
-	uint64_t max_rate;    /* entries per second in gentle mode, 0: adaptive alone */
-	uint64_t max_workers; /* ceiling of threads in urgent mode */
-	uint64_t urgent_free_percent; /* blocks or inodes below: urgent, and the grace ends */
+	uint64_t max_rate;    /* entries per second, 0: as the node can bear */
+	uint64_t max_workers; /* ceiling of threads */
+	/* Percent free below which the grace ends and the purge goes at full speed;
+	 * the defaults lie just above kubelet's eviction thresholds. */
+	uint64_t urgent_free_space, urgent_free_inodes;
 	/* [start] */
 	uint64_t budget_sec;  /* preflight gives up after this and lets containerd start */
 };

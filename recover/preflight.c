@@ -1,8 +1,217 @@
+/*
+ * `preflight`, which runs before every start of containerd. Its fast path, on a
+ * healthy node, writes a line into the ledger and reads a few small files. It
+ * always exits with 0: whatever goes wrong in here, containerd is started.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "recover/cli.h"
 #include "recover/command.h"
+#include "recover/decision.h"
+#include "recover/file.h"
+#include "recover/incident.h"
+#include "recover/log.h"
+#include "recover/quarantine.h"
+#include "recover/run_lock.h"
+#include "recover/situation.h"
+#include "scanners/bolt.h"
+#include "scanners/cleanup.h"
+
+static void on_alarm(int signal)
+{
+	static const char text[] =
+		"containerd-recover: preflight ran out of its time budget; containerd starts as it is\n";
+
+	(void)signal;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(EXIT_OK); /* what was begun is recorded; the next run mends it */
+}
+
+static void limit_time(const struct policy *policy)
+{
+	(void)signal(SIGALRM, on_alarm);
+	(void)alarm((unsigned)policy->budget_sec);
+}
+
+/* Writes the attempt down, and tells how the starts before it ended. */
+static void use_ledger(const struct config *config, struct ledger_summary *ret)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	cleanup_free char *name = situation_ledger_name(config->unit);
+	const struct ledger_entry attempt = {
+		.event = LEDGER_ATTEMPT,
+		.invocation = getenv("INVOCATION_ID"),
+	};
+	struct ledger_clock now;
+	struct policy policy;
+	int r;
+
+	*ret = (struct ledger_summary){ 0 };
+	policy_init(&policy);
+	if (records_fd < 0 || !name)
+		return;
+	r = ledger_clock_now(&now);
+	if (r == 0)
+		r = ledger_read(records_fd, name, &now, &policy, ret);
+	if (r == 0)
+		r = ledger_append(records_fd, name, &now, &attempt, false);
+	if (r < 0)
+		log_warning("cannot keep the ledger: %s", strerror(-r));
+}
+
+static bool meta_looks_sound(const struct data_root *place)
+{
+	cleanup_fd int fd = openat(place->root_fd, "io.containerd.metadata.v1.bolt",
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct bolt_finding finding;
+
+	if (fd < 0)
+		return errno == ENOENT;
+	bolt_peek_at(fd, "meta.db", &finding);
+	return finding.state == BOLT_SOUND || finding.state == BOLT_ABSENT ||
+	       finding.state == BOLT_EMPTY;
+}
+
+static bool has_jail(const struct data_root *place)
+{
+	cleanup_fd int beside = data_root_open_jail(place, false, false);
+	cleanup_fd int inside = data_root_open_jail(place, true, false);
+
+	return beside != -ENOENT || inside != -ENOENT;
+}
+
+/* Nothing that calls for a closer look? Must cost next to nothing. */
+static bool all_quiet(const struct config *config, const struct ledger_summary *ledger)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	int r;
+
+	if (ledger->last_failed || config->verdict == CONFIG_INVALID ||
+	    config->verdict == CONFIG_UNKNOWN)
+		return false;
+	r = data_root_open(config->root, &place);
+	if (r < 0)
+		return false;
+	return meta_looks_sound(&place) && !has_jail(&place);
+}
+
+/* Returns 1 with an unfinished ticket, 0, or a negative errno. */
+static int mend(const struct config *config, struct ticket *ret_begun)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	int r = data_root_open(config->root, &place);
+
+	if (r == -ENOENT) {
+		r = quarantine_finish_rename(config->root);
+		if (r <= 0)
+			return r == -ENOENT ? 0 : r;
+		log_warning("an interrupted quarantine had left no data root; it is in place again");
+		r = data_root_open(config->root, &place);
+	}
+	return r < 0 ? r : incident_mend(config, &place, ret_begun);
+}
+
+static unsigned elapsed_msec(const struct timespec *since)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+	return (unsigned)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+static void act(struct situation *s, const struct decision *decision, struct ticket *begun,
+		const struct timespec *since)
+{
+	struct incident_report report = { 0 };
+	int r = incident_quarantine(s, decision, begun->fd >= 0 ? begun : NULL, &report);
+
+	if (r < 0) {
+		log_error("cannot quarantine the data root: %s; containerd starts with the old one",
+			  strerror(-r));
+		return;
+	}
+	log_warning("the data root %s is quarantined as %s: %zu sandboxes lost, %zu processes ended, "
+		    "%zu links down, %zu addresses released, in %u ms; "
+		    "`containerd-recover restore %s` puts it back, `containerd-recover status` tells more",
+		    s->place.root, report.id, report.sandboxes, report.processes, report.links,
+		    report.addresses, elapsed_msec(since), report.id);
+}
+
+static void look_closer(struct config *config, const struct ledger_summary *ledger,
+			const struct timespec *since)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_ticket struct ticket begun = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	struct situation_options options = { .down = true, .whole_tree = ledger->last_failed };
+	struct decision decision;
+	int r;
+
+	if (config->verdict == CONFIG_SOUND || config->verdict == CONFIG_DEFAULTS) {
+		r = mend(config, &begun);
+		if (r < 0)
+			log_warning("an earlier quarantine cannot be mended: %s", strerror(-r));
+	}
+	r = situation_look(&options, config, &s);
+	if (r < 0) {
+		log_error("cannot look at the node: %s", strerror(-r));
+		return;
+	}
+	limit_time(&s.policy);
+	decision = triage(&s.facts);
+	decision_log(&s.facts, &decision);
+	if (decision.steps & STEP_QUARANTINE)
+		act(&s, &decision, &begun, since);
+	else if (begun.fd >= 0) {
+		r = incident_undo(&s.config, &s.place, &begun);
+		if (r < 0)
+			log_warning("an unfinished quarantine cannot be taken back: %s", strerror(-r));
+	}
+}
+
+static int lock_unless_by_hand(void)
+{
+	int fd = run_lock();
+
+	if (fd == -EBUSY)
+		log_debug("another run has the lock; leaving all to it");
+	else if (fd < 0)
+		log_warning("cannot take the lock: %s; doing nothing", strerror(-fd));
+	return fd;
+}
 
 int preflight_command(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	cleanup_config struct config config = { 0 };
+	cleanup_fd int lock = -EBADF;
+	struct ledger_summary ledger;
+	struct timespec since;
+	struct policy policy;
+	struct cli cli;
+	int r;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &since);
+	policy_init(&policy);
+	limit_time(&policy);
+	r = cli_parse(argc, argv, CLI_PATHS,
+		      "Before containerd starts: record the start, cure a crash loop. Always exits with 0.",
+		      NULL, &cli);
+	if (r >= 0)
+		return EXIT_OK;
+	r = config_read(&cli.paths, &config);
+	if (r < 0)
+		return EXIT_OK;
+	use_ledger(&config, &ledger);
+	if (all_quiet(&config, &ledger))
+		return EXIT_OK;
+	lock = lock_unless_by_hand();
+	if (lock >= 0)
+		look_closer(&config, &ledger, &since);
 	return EXIT_OK;
 }

@@ -37,6 +37,9 @@ static void take_line(struct stages *s, const char *line)
 			s->begun[i] = true;
 			s->done[i] = false;
 			s->begun_msec[i] = msec;
+			/* The pods of the time between are lost now, and not swept yet. */
+			if (i == STAGE_RESTORE)
+				s->done[STAGE_SWEEP] = s->begun[STAGE_SWEEP] = false;
 		} else if (strcmp(word, "done") == 0) {
 			s->done[i] = true;
 			s->done_sec[i] = sec;

@@ -1,0 +1,61 @@
+#include "recover/bring_up.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "recover/log.h"
+#include "recover/progress.h"
+#include "recover/unit.h"
+#include "scanners/cri.h"
+
+enum { STOP_PATIENCE_SEC = 5, START_BUDGET_SEC = 120, CRI_BUDGET_MSEC = 60000 };
+
+int bring_down(const struct config *config)
+{
+	struct stopwatch watch;
+	int r;
+
+	stopwatch_start(&watch);
+	r = unit_stop(config->unit, STOP_PATIENCE_SEC);
+	if (r < 0) {
+		log_error("cannot stop %s: %s", config->unit, strerror(-r));
+		return r;
+	}
+	stopwatch_print(&watch, "stop containerd");
+	return 0;
+}
+
+static int wait_for_cri(const struct config *config, struct stopwatch *watch)
+{
+	int r;
+
+	if (config->cri_disabled)
+		return 0;
+	r = cri_wait_ready(config->address, CRI_BUDGET_MSEC, NULL);
+	if (r == -ELIBACC) {
+		log_info("CRI is not asked: libcurl is not installed");
+		return 0;
+	}
+	if (r < 0) {
+		log_error("%s is up, but CRI does not answer: %s", config->unit, cri_error_name(r));
+		return r;
+	}
+	stopwatch_print(watch, "wait for CRI");
+	return 0;
+}
+
+int bring_up(const struct config *config)
+{
+	struct stopwatch watch;
+	int r;
+
+	stopwatch_start(&watch);
+	r = unit_start(config->unit, START_BUDGET_SEC);
+	if (r < 0) {
+		log_error("%s does not start: %s; see journalctl -u %s", config->unit, strerror(-r),
+			  config->unit);
+		return r;
+	}
+	stopwatch_print(&watch, "start containerd, wait for READY");
+	return wait_for_cri(config, &watch);
+}

@@ -1,0 +1,99 @@
+/*
+ * `finish`: what remains to be done behind a quarantine once containerd runs
+ * again. The background unit runs it; it may be run by hand at any time.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/log.h"
+#include "recover/sweep.h"
+#include "recover/ticket.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+static int sweep_ticket(const struct config *config, const struct policy *policy,
+			struct ticket *ticket)
+{
+	cleanup_inventory struct inventory lost = { 0 };
+	const struct sweep_options options = {
+		.ticket = ticket->id,
+		.plugin_msec = (unsigned)policy->plugin_sec * 1000,
+		.parallel = (unsigned)policy->plugins_at_once,
+	};
+	struct sweep_result result = { 0 };
+	int r = inventory_from_json(json_object_get(ticket->manifest, "lost"), &lost);
+
+	if (r == 0)
+		r = stage_begin(&ticket->stages, STAGE_SWEEP);
+	if (r < 0)
+		return r;
+	r = sweep_sandboxes(config, &lost, &options, &result);
+	log_info("quarantine %s: of %zu lost sandboxes %zu are released, %zu not in full", ticket->id,
+		 result.sandboxes, result.released, result.failed);
+	/* What is left is left to the next start's run: not done. */
+	return r < 0 ? r : stage_done(&ticket->stages, STAGE_SWEEP);
+}
+
+static bool wants_sweep(const struct ticket *ticket)
+{
+	enum ticket_state state = ticket_state(ticket);
+
+	return !ticket->stages.done[STAGE_SWEEP] &&
+	       (state == TICKET_MOVED || state == TICKET_RESTORED || state == TICKET_PURGING);
+}
+
+static int finish_all(const struct config *config, const struct policy *policy,
+		      const struct data_root *place)
+{
+	cleanup_tickets char **ids = NULL;
+	int first_error = 0;
+	int r = tickets_list(place, &ids);
+
+	if (r < 0)
+		return r;
+	for (char **id = ids; *id; id++) {
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
+
+		r = ticket_open(place, *id, &ticket);
+		if (r == 0 && wants_sweep(&ticket))
+			r = sweep_ticket(config, policy, &ticket);
+		if (r < 0)
+			log_warning("quarantine %s: %s", log_name(*id), strerror(-r));
+		if (r < 0 && r != -EBADMSG && first_error == 0)
+			first_error = r;
+	}
+	return first_error;
+}
+
+int finish_command(int argc, char **argv)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	cleanup_config struct config config = { 0 };
+	cleanup_free char *problem = NULL;
+	struct policy policy;
+	struct cli cli;
+	int r;
+
+	r = cli_parse(argc, argv, CLI_PATHS, "Sweep what the lost sandboxes of quarantines left behind.",
+		      NULL, &cli);
+	if (r >= 0)
+		return r;
+	r = policy_read(ETC_PATH, &policy, &problem);
+	if (r < 0)
+		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
+	r = config_read(&cli.paths, &config);
+	if (r == 0)
+		r = data_root_open(config.root, &place);
+	if (r == 0)
+		r = finish_all(&config, &policy, &place);
+	if (r < 0) {
+		log_error("not all could be swept: %s", strerror(-r));
+		return EXIT_PARTIAL;
+	}
+	return EXIT_OK;
+}

@@ -1,0 +1,175 @@
+/*
+ * `now`: recover now, by hand. Shows the plan, asks, stops containerd, judges
+ * again under the lock, acts, starts containerd and waits for it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "recover/bring_up.h"
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/decision.h"
+#include "recover/incident.h"
+#include "recover/log.h"
+#include "recover/progress.h"
+#include "recover/run_lock.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+/* Looks and decides. Returns 0, or a negative errno which was logged. */
+static int judge(const struct cli *cli, bool down, struct situation *ret_situation,
+		 struct decision *ret_decision)
+{
+	struct situation_options options = {
+		.overrides = cli->paths,
+		.by_hand = true,
+		.force = cli->force,
+		.down = down,
+		.whole_tree = true,
+		.count_always = !down,
+	};
+	int r = situation_look(&options, NULL, ret_situation);
+
+	if (r < 0) {
+		log_error("cannot look at the node: %s", strerror(-r));
+		return r;
+	}
+	*ret_decision = triage(&ret_situation->facts);
+	return 0;
+}
+
+static void print_loss(const struct facts *facts)
+{
+	printf("What it costs: %u sandboxes end and are made anew by kubelet; images are pulled again\n",
+	       facts->pods.sandboxes);
+}
+
+/* Returns 0 to go on, or an exit status. */
+static int ask(const struct cli *cli)
+{
+	int r;
+
+	if (cli->yes)
+		return 0;
+	r = cli_ask("Go on?");
+	if (r == -ENOTTY) {
+		log_error("there is no terminal to ask at; give --yes to go on, or --dry-run to only look");
+		return EXIT_USAGE;
+	}
+	return r == 1 ? 0 : EXIT_DECLINED;
+}
+
+static void print_report(const struct incident_report *report)
+{
+	static const struct {
+		enum stage stage;
+		const char *words;
+	} shown[] = {
+		{ STAGE_KILL, "end the lost pods' processes" },
+		{ STAGE_BUNDLES, "move their bundles aside" },
+		{ STAGE_LINKS, "take their links down" },
+		{ STAGE_RELEASE, "release their addresses" },
+		{ STAGE_MOVE, "put a fresh data root in place" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
+		stage_print(shown[i].words, report->msec[shown[i].stage] / 1000.0);
+}
+
+/* With containerd down: what an earlier run left comes first, then a fresh look. */
+static int recover(const struct cli *cli, const struct config *config, struct incident_report *report)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	cleanup_ticket struct ticket begun = TICKET_NONE;
+	struct decision decision;
+	int r = data_root_open(config->root, &place);
+
+	if (r == 0)
+		r = incident_mend(config, &place, &begun);
+	if (r < 0)
+		log_warning("an earlier quarantine cannot be mended: %s", strerror(-r));
+	r = judge(cli, true, &s, &decision);
+	if (r < 0)
+		return r;
+	if (!(decision.steps & STEP_QUARANTINE)) {
+		printf("With containerd stopped the node looks different; nothing was changed.\n");
+		decision_print(stdout, &s.facts, &decision);
+		return -ECANCELED;
+	}
+	r = incident_quarantine(&s, &decision, begun.fd >= 0 ? &begun : NULL, report);
+	if (r < 0)
+		log_error("cannot quarantine the data root: %s; the old one stays", strerror(-r));
+	return r;
+}
+
+static int act(const struct cli *cli, const struct config *config)
+{
+	struct incident_report report = { 0 };
+	struct stopwatch whole;
+	int r, up;
+
+	stopwatch_start(&whole);
+	printf("Recovering:\n");
+	r = bring_down(config);
+	if (r < 0)
+		return EXIT_FAILED;
+	r = recover(cli, config, &report);
+	if (r == 0)
+		print_report(&report);
+	up = bring_up(config);
+	if (r == -ECANCELED)
+		return EXIT_HANDS_OFF;
+	if (r < 0)
+		return EXIT_FAILED;
+	stage_print("in all", stopwatch_sec(&whole));
+	printf("The old data root is quarantine %s; `containerd-recover restore %s` puts it back "
+	       "until its purge begins.\n", report.id, report.id);
+	if (up < 0)
+		return EXIT_FAILED;
+	return report.failed ? EXIT_PARTIAL : EXIT_OK;
+}
+
+int now_command(int argc, char **argv)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_fd int lock = -EBADF;
+	struct decision decision;
+	struct cli cli;
+	int r;
+
+	r = cli_parse(argc, argv, CLI_PATHS | CLI_DRY_RUN | CLI_YES | CLI_FORCE,
+		      "Recover now: show the plan, ask, act, wait until containerd is back.", NULL, &cli);
+	if (r >= 0)
+		return r;
+	if (geteuid() != 0) {
+		log_error("recovering needs root");
+		return EXIT_FAILED;
+	}
+	if (!cli.dry_run) {
+		lock = run_lock();
+		if (lock < 0) {
+			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+			return EXIT_FAILED;
+		}
+	}
+	if (judge(&cli, false, &s, &decision) < 0)
+		return EXIT_FAILED;
+	decision_print(stdout, &s.facts, &decision);
+	if (!(decision.steps & STEP_QUARANTINE))
+		return EXIT_HANDS_OFF;
+	print_loss(&s.facts);
+	if (cli.dry_run)
+		return EXIT_OK;
+	r = ask(&cli);
+	if (r != 0)
+		return r;
+	/* containerd must get meta.db's lock again should we be killed from here on. */
+	cleanup_close(&s.meta_fd);
+	s.meta_fd = -EBADF;
+	return act(&cli, &s.config);
+}

@@ -1,0 +1,375 @@
+/*
+ * `purge`: deletes quarantined roots whose grace period is over. Which trees it
+ * may delete is decided here; how, in recover/purge/.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/file.h"
+#include "recover/history.h"
+#include "recover/log.h"
+#include "recover/notify.h"
+#include "recover/purge/purge.h"
+#include "recover/purge_state.h"
+#include "recover/situation.h"
+#include "recover/ticket.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+enum { NAP_SEC = 10 };
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_stop(int signal)
+{
+	(void)signal;
+	stop_asked = 1;
+}
+
+struct purge_run {
+	const struct cli *cli;
+	const struct config *config;
+	const struct data_root *place;
+	struct policy policy;
+	const char *id; /* of the ticket at work */
+	bool terminal;
+};
+
+static bool short_of_room(const struct purge_run *run)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(run->place->parent_fd, &fs) < 0)
+		return false;
+	return (fs.f_blocks && fs.f_bavail * 100 / fs.f_blocks < run->policy.urgent_free_space) ||
+	       (fs.f_files && fs.f_favail * 100 / fs.f_files < run->policy.urgent_free_inodes);
+}
+
+/*
+ * Seconds until the ticket may be purged: 0 now, -1 never by us.
+ */
+static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
+{
+	const struct stages *s = &ticket->stages;
+	int64_t since, left;
+
+	switch (ticket_state(ticket)) {
+	case TICKET_PURGING:
+		return 0;
+	case TICKET_MOVED:
+		since = s->done_sec[STAGE_MOVE];
+		break;
+	case TICKET_RESTORED:
+		since = s->done_sec[STAGE_RESTORE];
+		break;
+	default:
+		return -1; /* preflight finishes it or takes it back */
+	}
+	if (s->begun[STAGE_SALVAGE] && !s->done[STAGE_SALVAGE])
+		return NAP_SEC;
+	if (short_of_room(run) || (run->cli->argument && run->cli->yes))
+		return 0;
+	left = since + (int64_t)run->policy.grace_sec - time(NULL);
+	return left > 0 ? left : 0;
+}
+
+/* Is <ticket>/@name what the manifest says it is? Returns an fd, or a negative errno. */
+static int open_tree(const struct purge_run *run, const struct ticket *ticket, const char *name)
+{
+	cleanup_fd int fd = dir_open_beneath(ticket->fd, name);
+	struct stat st;
+	bool old_one;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_ino == run->place->ino)
+		return -ESTALE; /* containerd's own root is never purged */
+	old_one = st.st_ino == ticket->old_ino;
+	if (strcmp(name, "root") == 0 && !ticket->inside &&
+	    old_one != !ticket->stages.done[STAGE_RESTORE])
+		return -ESTALE;
+	if (strcmp(name, "root") == 0 && ticket->inside && st.st_ino != ticket->fresh_ino)
+		return -ESTALE;
+	return take_fd(&fd);
+}
+
+static bool on_progress(const struct purge_progress *progress, void *data)
+{
+	const struct purge_run *run = data;
+	char line[160];
+
+	purge_state_line(progress, line, sizeof(line));
+	purge_state_write(run->id, progress);
+	notify_status("purging %s: %s", run->id, line);
+	if (run->terminal)
+		fprintf(stderr, "\r\033[K%s: %s", run->id, line);
+	return stop_asked;
+}
+
+static void on_left(const char *path, int error, void *data)
+{
+	const struct purge_run *run = data;
+
+	log_warning("quarantine %s: %s cannot be deleted: %s", run->id, log_name(path),
+		    strerror(-error));
+}
+
+static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, const char *name)
+{
+	cleanup_fd int fd = open_tree(run, ticket, name);
+	struct purge_options options = PURGE_OPTIONS_DEFAULT;
+	struct purge_progress progress = { 0 };
+	int r;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	options.max_rate = run->cli->max_rate >= 0 ? (unsigned)run->cli->max_rate :
+						     (unsigned)run->policy.max_rate;
+	options.max_workers = (unsigned)run->policy.max_workers;
+	options.urgent = run->cli->urgent;
+	options.urgent_bytes_percent = (unsigned)run->policy.urgent_free_space;
+	options.urgent_inodes_percent = (unsigned)run->policy.urgent_free_inodes;
+	options.progress = on_progress;
+	options.left = on_left;
+	options.data = run;
+	r = purge_tree(fd, &options, &progress);
+	if (run->terminal)
+		fprintf(stderr, "\n");
+	purge_state_write(run->id, &progress);
+	log_info("quarantine %s: %" PRIu64 " entries deleted in %" PRIu64 ".%03u s, %" PRIu64 " left%s",
+		 run->id, progress.entries, progress.elapsed_msec / 1000,
+		 (unsigned)(progress.elapsed_msec % 1000), progress.left, r == 1 ? ", stopped" : "");
+	return r;
+}
+
+static int purge_ticket(struct purge_run *run, struct ticket *ticket)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	int r, r2;
+
+	if (records_fd < 0)
+		return records_fd;
+	run->id = ticket->id;
+	r = open_tree(run, ticket, "root");
+	if (r >= 0)
+		(void)close(r);
+	else if (r != -ENOENT)
+		return r;
+	/* From here on there is no way back, and restore is told so. */
+	if (!ticket->stages.begun[STAGE_PURGE]) {
+		r = stage_begin(&ticket->stages, STAGE_PURGE);
+		if (r < 0)
+			return r;
+	}
+	r = purge_tree_of(run, ticket, "root");
+	r2 = r == 1 ? 0 : purge_tree_of(run, ticket, "interim");
+	if (r == 0)
+		r = r2;
+	if (r != 0)
+		return r;
+	r = stage_done(&ticket->stages, STAGE_PURGE);
+	if (r == 0)
+		r = ticket_retire(run->place, ticket, records_fd);
+	if (r == 0)
+		r = history_append(records_fd, run->config->unit, "purge", ticket->id, "done");
+	purge_state_remove(run->id);
+	return r;
+}
+
+struct round {
+	int64_t next; /* seconds to the next one due, -1: none */
+	unsigned waiting, purged, failed;
+};
+
+static void describe(const struct ticket *ticket, int64_t due)
+{
+	if (due == 0)
+		printf("%s (%s): would be purged now\n", ticket->id, ticket_state_name(ticket_state(ticket)));
+	else if (due > 0)
+		printf("%s (%s): would be purged in %" PRId64 " s\n", ticket->id,
+		       ticket_state_name(ticket_state(ticket)), due);
+	else
+		printf("%s (%s): not purged\n", ticket->id, ticket_state_name(ticket_state(ticket)));
+}
+
+static void one_ticket(struct purge_run *run, const char *id, struct round *round)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	int r = run->cli->dry_run ? ticket_peek(run->place, id, &ticket) :
+				    ticket_open(run->place, id, &ticket);
+	int64_t due = r == -EBUSY ? NAP_SEC : r < 0 ? -1 : due_in(run, &ticket);
+
+	if (r < 0 && r != -EBUSY) {
+		log_warning("%s is no quarantine of ours and is left alone: %s", log_name(id), strerror(-r));
+		round->failed++;
+		return;
+	}
+	if (run->cli->dry_run) {
+		describe(&ticket, due);
+		return;
+	}
+	if (due != 0) {
+		if (due > 0 && (round->next < 0 || due < round->next))
+			round->next = due;
+		round->waiting += due > 0;
+		return;
+	}
+	r = purge_ticket(run, &ticket);
+	if (r == 0)
+		round->purged++;
+	else if (r < 0) {
+		log_warning("quarantine %s is not purged in full: %s", id, strerror(-r));
+		round->failed++;
+	}
+}
+
+static struct round one_round(struct purge_run *run)
+{
+	struct round round = { .next = -1 };
+	cleanup_tickets char **ids = NULL;
+	int n = tickets_list(run->place, &ids);
+
+	if (n < 0) {
+		log_error("cannot list the quarantines: %s", strerror(-n));
+		round.failed++;
+		return round;
+	}
+	for (char **id = ids; *id && !stop_asked; id++)
+		if (!run->cli->argument || strcmp(run->cli->argument, *id) == 0)
+			one_ticket(run, *id, &round);
+	return round;
+}
+
+static void wait_a_while(const struct round *round)
+{
+	struct timespec pause = { .tv_sec = round->next < NAP_SEC ? round->next : NAP_SEC };
+
+	notify_status("%u quarantines wait, the next purge is due in %" PRId64 " s", round->waiting,
+		      round->next);
+	(void)nanosleep(&pause, NULL); /* a signal ends it, as it should */
+}
+
+/* The background units are started as long as there is something to do. */
+static void unmark_pending(const struct data_root *place)
+{
+	cleanup_tickets char **ids = NULL;
+
+	if (tickets_list(place, &ids) == 0)
+		(void)unlink(RECORDS_PATH "/pending");
+}
+
+static int run_all(struct purge_run *run)
+{
+	unsigned failed = 0, purged = 0;
+	struct round round;
+
+	for (;;) {
+		round = one_round(run);
+		failed = round.failed;
+		purged += round.purged;
+		if (stop_asked || !run->cli->wait || round.waiting == 0)
+			break;
+		wait_a_while(&round);
+	}
+	if (!run->cli->dry_run)
+		unmark_pending(run->place);
+	if (run->cli->argument && round.waiting > 0 && !run->cli->wait) {
+		log_error("quarantine %s is kept for another %" PRId64 " s; --yes purges it now",
+			  run->cli->argument, round.next);
+		return EXIT_HANDS_OFF;
+	}
+	if (!run->cli->wait && round.waiting > 0)
+		log_info("%u quarantines are still in their grace period, the next one for %" PRId64 " s",
+			 round.waiting, round.next);
+	if (failed)
+		return purged ? EXIT_PARTIAL : EXIT_FAILED;
+	return EXIT_OK;
+}
+
+/* By id, or by the path that status shows. Anything else is refused. */
+static int resolve_argument(const struct data_root *place, struct cli *cli)
+{
+	cleanup_tickets char **ids = NULL;
+	const char *slash = strrchr(cli->argument, '/');
+	cleanup_free char *real = slash ? realpath(cli->argument, NULL) : NULL;
+
+	if (tickets_list(place, &ids) < 0)
+		return -EIO;
+	for (char **id = ids; *id; id++) {
+		cleanup_free char *beside = data_root_jail_path(place, false);
+		cleanup_free char *inside = data_root_jail_path(place, true);
+		bool in_jail = !slash;
+
+		if (real && beside && inside) {
+			size_t n = strlen(real) - strlen(strrchr(real, '/'));
+
+			in_jail = (strncmp(real, beside, n) == 0 && strlen(beside) == n) ||
+				  (strncmp(real, inside, n) == 0 && strlen(inside) == n);
+		}
+		if (in_jail && strcmp(slash ? (real ? strrchr(real, '/') + 1 : "") : cli->argument, *id) == 0) {
+			cli->argument = strdup(*id);
+			return cli->argument ? 0 : -ENOMEM;
+		}
+	}
+	return -ENOENT;
+}
+
+static void catch_signals(void)
+{
+	const struct sigaction action = { .sa_handler = on_stop };
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+}
+
+int purge_command(int argc, char **argv)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	cleanup_config struct config config = { 0 };
+	cleanup_free char *problem = NULL;
+	struct cli cli;
+	struct purge_run run = { .cli = &cli, .config = &config, .place = &place };
+	int r;
+
+	r = cli_parse(argc, argv,
+		      CLI_PATHS | CLI_DRY_RUN | CLI_URGENT | CLI_MAX_RATE | CLI_WAIT | CLI_YES | CLI_OPTIONAL,
+		      "Delete quarantined data roots whose grace period is over.", "[ID]", &cli);
+	if (r >= 0)
+		return r;
+	notify_ready();
+	r = policy_read(ETC_PATH, &run.policy, &problem);
+	if (r < 0)
+		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
+	r = config_read(&cli.paths, &config);
+	if (r == 0)
+		r = data_root_open(config.root, &place);
+	if (r == 0 && cli.argument)
+		r = resolve_argument(&place, &cli);
+	if (r == -ENOENT && cli.argument) {
+		log_error("'%s' is no quarantine of %s; `containerd-recover status` lists them",
+			  cli.argument, config.root);
+		return EXIT_FAILED;
+	}
+	if (r < 0) {
+		log_error("cannot open the data root %s: %s", config.root, strerror(-r));
+		return EXIT_FAILED;
+	}
+	run.terminal = isatty(STDERR_FILENO);
+	catch_signals();
+	return run_all(&run);
+}

@@ -1,0 +1,62 @@
+/* `record started|stopped`: ExecStartPost and ExecStopPost, for the ledger. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/file.h"
+#include "recover/log.h"
+#include "recover/ledger.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+static int append(const char *unit, const struct ledger_entry *entry, bool sync)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	cleanup_free char *name = situation_ledger_name(unit);
+	struct ledger_clock now;
+	int r;
+
+	if (records_fd < 0)
+		return records_fd;
+	if (!name)
+		return -ENOMEM;
+	r = ledger_clock_now(&now);
+	return r < 0 ? r : ledger_append(records_fd, name, &now, entry, sync);
+}
+
+int record_command(int argc, char **argv)
+{
+	struct ledger_entry entry = {
+		.invocation = getenv("INVOCATION_ID"),
+		.result = getenv("SERVICE_RESULT"),
+		.code = getenv("EXIT_CODE"),
+		.status = getenv("EXIT_STATUS"),
+	};
+	struct cli cli;
+	bool sync;
+	int r;
+
+	r = cli_parse(argc, argv, CLI_PATHS | CLI_ARGUMENT,
+		      "Write into the ledger that containerd is READY, or that it stopped.",
+		      "started|stopped", &cli);
+	if (r >= 0)
+		return r;
+	if (strcmp(cli.argument, "started") == 0) {
+		entry.event = LEDGER_READY;
+	} else if (strcmp(cli.argument, "stopped") == 0) {
+		entry.event = LEDGER_STOPPED;
+	} else {
+		fprintf(stderr, "containerd-recover: record '%s': give started or stopped\n", cli.argument);
+		return EXIT_USAGE;
+	}
+	/* A failure is worth the disk's time; a good start is in everybody's way. */
+	sync = entry.event == LEDGER_STOPPED && entry.result && strcmp(entry.result, "success") != 0;
+	r = append(cli.paths.unit ? cli.paths.unit : "containerd.service", &entry, sync);
+	if (r < 0) {
+		log_error("cannot write the ledger: %s", strerror(-r));
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}

@@ -1,0 +1,202 @@
+/*
+ * `restore ID`: puts a quarantined data root back. The pods that run on the
+ * fresh one meanwhile end, as those of the old one did.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "recover/bring_up.h"
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/file.h"
+#include "recover/history.h"
+#include "recover/incident.h"
+#include "recover/log.h"
+#include "recover/progress.h"
+#include "recover/quarantine.h"
+#include "recover/run_lock.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+enum { LOCK_TRIES = 150 };
+
+/* Why this ticket cannot be restored, or NULL. */
+static const char *obstacle(const struct situation *s, const struct ticket *ticket)
+{
+	switch (ticket_state(ticket)) {
+	case TICKET_BEGUN:
+	case TICKET_UNDONE:
+		return "its data root was never moved; there is nothing to put back";
+	case TICKET_RESTORED:
+		return "it is restored already";
+	case TICKET_PURGING:
+		return "its purge has begun, so it is no longer whole";
+	case TICKET_MOVED:
+		break;
+	}
+	if (quarantine_where(&s->place, ticket) == OLD_ROOT_UNKNOWN)
+		return "the data root in it is not the one that was put there";
+	return NULL;
+}
+
+static int open_ticket(const struct situation *s, const char *id, struct ticket *ret)
+{
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	const char *why;
+	int r;
+
+	/* A sweep holds it for seconds; a purge that has begun is waited for in vain. */
+	for (int i = 0; (r = ticket_open(&s->place, id, ret)) == -EBUSY && i < LOCK_TRIES; i++)
+		(void)nanosleep(&pause, NULL);
+	if (r == -ENOENT)
+		log_error("there is no quarantine '%s'; `containerd-recover status` lists them", id);
+	else if (r == -EBUSY)
+		log_error("quarantine %s is being worked on (purged or swept); stop that unit first", id);
+	else if (r < 0)
+		log_error("quarantine '%s' cannot be opened: %s", id, strerror(-r));
+	if (r < 0)
+		return r;
+	why = obstacle(s, ret);
+	if (!why)
+		return 0;
+	log_error("quarantine %s cannot be restored: %s", id, why);
+	return -EINVAL;
+}
+
+/* The sandboxes of the time between join the manifest's, for the sweep. */
+static int note_interim(struct ticket *ticket, const struct inventory *lost)
+{
+	json_t *listed = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
+	json_t *interim = inventory_to_json(lost);
+	cleanup_free char *text = NULL;
+	int r = json_array_extend(listed, json_object_get(interim, "sandboxes"));
+
+	json_decref(interim);
+	if (r < 0)
+		return -ENOMEM;
+	text = json_dumps(ticket->manifest, JSON_INDENT(1));
+	return text ? file_replace(ticket->fd, "manifest.json", text, strlen(text), 0600) : -ENOMEM;
+}
+
+static int put_back(const struct cli *cli, const char *id, struct incident_report *report)
+{
+	struct situation_options options = { .overrides = cli->paths, .by_hand = true, .down = true };
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	struct inventory lost = { 0 };
+	int r = situation_look(&options, NULL, &s);
+
+	if (r == 0)
+		r = open_ticket(&s, id, &ticket);
+	if (r < 0)
+		return r;
+	if (s.facts.meta.lock != LOCK_FREE && s.facts.meta.lock != LOCK_NO_FILE) {
+		log_error("somebody still holds meta.db (process %u)", s.facts.meta.lock_pid);
+		return -EBUSY;
+	}
+	r = incident_lost(&s.inventory, &lost);
+	if (r == 0)
+		r = note_interim(&ticket, &lost);
+	if (r == 0)
+		r = incident_clear(&s.config, &lost, &s.policy, &ticket, report);
+	free(lost.sandboxes);
+	if (r == 0)
+		r = quarantine_restore(&s.place, &ticket);
+	if (r < 0) {
+		log_error("cannot put the data root back: %s", strerror(-r));
+		return r;
+	}
+	if (records_fd < 0 || file_replace(records_fd, "pending", "", 0, 0600) < 0 ||
+	    history_append(records_fd, s.config.unit, "restore", id, "asked") < 0)
+		log_warning("cannot write the history");
+	return 0;
+}
+
+static void print_plan(const struct situation *s, const struct ticket *ticket)
+{
+	const json_t *lost = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
+
+	printf("Quarantine %s of %s will be put back:\n", ticket->id, s->place.root);
+	printf("  its images, containers and volumes return as they were\n");
+	printf("  its %zu sandboxes do not: their processes ended; kubelet makes them anew\n",
+	       json_array_size(lost));
+	printf("  the %u sandboxes that run now end\n", s->facts.pods.sandboxes);
+	printf("  what the fresh root holds is kept for the grace period, then purged\n");
+}
+
+/* Looks only. Returns -1 to go on, or an exit status. */
+static int check(const struct cli *cli, struct situation *s)
+{
+	struct situation_options options = { .overrides = cli->paths, .by_hand = true };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	int r = situation_look(&options, NULL, s);
+
+	if (r < 0) {
+		log_error("cannot look at the node: %s", strerror(-r));
+		return EXIT_FAILED;
+	}
+	if (s->facts.config.config == FACTS_CONFIG_INVALID ||
+	    s->facts.config.config == FACTS_CONFIG_UNKNOWN || s->place.root_fd < 0) {
+		log_error("the data root is not known: %s", s->facts.config.config_problem);
+		return EXIT_FAILED;
+	}
+	if (open_ticket(s, cli->argument, &ticket) < 0)
+		return EXIT_FAILED;
+	print_plan(s, &ticket);
+	if (cli->dry_run)
+		return EXIT_OK;
+	if (cli->yes)
+		return -1;
+	r = cli_ask("Go on?");
+	if (r == -ENOTTY) {
+		log_error("there is no terminal to ask at; give --yes to go on, or --dry-run to only look");
+		return EXIT_USAGE;
+	}
+	return r == 1 ? -1 : EXIT_DECLINED;
+}
+
+int restore_command(int argc, char **argv)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	struct incident_report report = { 0 };
+	cleanup_fd int lock = -EBADF;
+	struct stopwatch whole, watch;
+	struct cli cli;
+	int r;
+
+	r = cli_parse(argc, argv, CLI_PATHS | CLI_DRY_RUN | CLI_YES | CLI_ARGUMENT,
+		      "Put a quarantined data root back, as long as its purge has not begun.", "ID", &cli);
+	if (r >= 0)
+		return r;
+	if (!cli.dry_run) {
+		lock = run_lock();
+		if (lock < 0) {
+			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+			return EXIT_FAILED;
+		}
+	}
+	r = check(&cli, &s);
+	if (r >= 0)
+		return r;
+	cleanup_close(&s.meta_fd);
+	s.meta_fd = -EBADF;
+	stopwatch_start(&whole);
+	printf("Restoring:\n");
+	if (bring_down(&s.config) < 0)
+		return EXIT_FAILED;
+	stopwatch_start(&watch);
+	r = put_back(&cli, cli.argument, &report);
+	if (r == 0)
+		stopwatch_print(&watch, "put the old data root back");
+	if (bring_up(&s.config) < 0 || r < 0)
+		return EXIT_FAILED;
+	stage_print("in all", stopwatch_sec(&whole));
+	return EXIT_OK;
+}

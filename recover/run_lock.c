@@ -1,0 +1,24 @@
+#include "recover/run_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "recover/file.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+int run_lock(void)
+{
+	cleanup_fd int dir_fd = file_make_dirs(RUN_PATH, 0700);
+	cleanup_fd int fd = -EBADF;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return take_fd(&fd);
+}

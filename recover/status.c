@@ -1,0 +1,300 @@
+/*
+ * `status`: what is kept, what is under way, what was decided last. All of it is
+ * gathered as JSON first; text and Prometheus lines are made of that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/history.h"
+#include "recover/incident_report.h"
+#include "recover/log.h"
+#include "recover/purge_state.h"
+#include "recover/situation.h"
+#include "recover/ticket.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+static json_t *stages_to_json(const struct stages *s)
+{
+	json_t *json = json_object();
+
+	for (int i = 0; json && i < STAGE_COUNT; i++)
+		if (s->begun[i])
+			(void)json_object_set_new(json, stage_names[i],
+						  s->done[i] ? json_integer(s->msec[i]) :
+							       json_string("begun"));
+	return json;
+}
+
+static json_int_t restorable_sec(const struct ticket *ticket, const struct policy *policy)
+{
+	int64_t left;
+
+	if (ticket_state(ticket) != TICKET_MOVED)
+		return 0;
+	left = ticket->stages.done_sec[STAGE_MOVE] + (int64_t)policy->grace_sec - time(NULL);
+	return left > 0 ? left : 0;
+}
+
+static json_t *ticket_to_json(const struct data_root *place, const struct policy *policy,
+			      const char *id)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	cleanup_free char *jail = NULL;
+	const json_t *decision, *lost;
+	int r = ticket_peek(place, id, &ticket);
+
+	if (r < 0)
+		return json_pack("{s:s, s:s, s:s}", "id", id, "state", "foreign", "problem", strerror(-r));
+	jail = data_root_jail_path(place, ticket.inside);
+	decision = json_object_get(ticket.manifest, "decision");
+	lost = json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes");
+	return json_pack("{s:s, s:s, s:I, s:s*, s:s*, s:s*, s:i, s:o*, s:o*, s:I}", "id", id, "state",
+			 ticket_state_name(ticket_state(&ticket)), "created",
+			 (json_int_t)ticket.created_sec, "jail", jail, "rule",
+			 json_string_value(json_object_get(decision, "rule")), "why",
+			 json_string_value(json_object_get(decision, "why")), "sandboxes_lost",
+			 (int)json_array_size(lost), "stages", stages_to_json(&ticket.stages), "purge",
+			 purge_state_read(id), "restorable_sec", restorable_sec(&ticket, policy));
+}
+
+static json_t *tickets_to_json(const struct data_root *place, const struct policy *policy)
+{
+	cleanup_tickets char **ids = NULL;
+	json_t *list = json_array();
+
+	if (place->root_fd < 0 || tickets_list(place, &ids) < 0)
+		return list;
+	for (char **id = ids; *id; id++)
+		(void)json_array_append_new(list, ticket_to_json(place, policy, *id));
+	return list;
+}
+
+struct gathered {
+	struct config config;
+	struct policy policy;
+	struct data_root place;
+	struct ledger_summary ledger;
+	char *policy_problem;
+	int place_error;
+};
+
+static void gathered_done(struct gathered *g)
+{
+	config_done(&g->config);
+	data_root_done(&g->place);
+	free(g->policy_problem);
+}
+
+static int gather(const struct cli *cli, struct gathered *g)
+{
+	cleanup_fd int records_fd = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *name = NULL;
+	struct ledger_clock now;
+	int r = config_read(&cli->paths, &g->config);
+
+	if (r < 0)
+		return r;
+	if (policy_read(ETC_PATH, &g->policy, &g->policy_problem) == 0)
+		free(take_ptr(g->policy_problem));
+	g->place_error = data_root_open(g->config.root, &g->place);
+	name = situation_ledger_name(g->config.unit);
+	if (records_fd >= 0 && name && ledger_clock_now(&now) == 0)
+		(void)ledger_read(records_fd, name, &now, &g->policy, &g->ledger); /* zeroed */
+	return 0;
+}
+
+static json_t *brakes_to_json(const struct gathered *g)
+{
+	cleanup_fd int records_fd = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t last = 0, left = 0;
+	bool hold = records_fd >= 0 && faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	int r = records_fd >= 0 ? history_last(records_fd, g->config.unit, "quarantine", &last) : 0;
+
+	if (r > 0)
+		left = last + (int64_t)g->policy.cooldown_sec - time(NULL);
+	return json_pack("{s:b, s:I, s:I}", "hold", hold, "last_quarantine", (json_int_t)last,
+			 "cooldown_left_sec", (json_int_t)(left > 0 ? left : 0));
+}
+
+static json_t *status_to_json(const struct gathered *g)
+{
+	const struct ledger_summary *l = &g->ledger;
+
+	return json_pack("{s:s, s:s*, s:s, s:s*, s:s*, s:{s:i, s:i, s:b, s:b, s:s}, s:o*, s:o*}", "unit",
+			 g->config.unit, "root", g->place.root ? g->place.root : g->config.root,
+			 "configuration", config_verdict_name(g->config.verdict),
+			 "configuration_problem", g->config.problem, "policy_problem", g->policy_problem,
+			 "ledger", "starts", (int)l->attempts, "failures", (int)l->failures,
+			 "last_failed", l->last_failed, "starting", l->in_start, "last_result",
+			 l->last_result, "brakes", brakes_to_json(g), "quarantines",
+			 tickets_to_json(&g->place, &g->policy));
+}
+
+static const char *text_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	return text ? text : "";
+}
+
+static json_int_t number_of(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+static void print_ago(json_int_t then)
+{
+	json_int_t sec = time(NULL) - then;
+
+	if (sec < 120)
+		printf("%" JSON_INTEGER_FORMAT " s ago", sec);
+	else if (sec < 7200)
+		printf("%" JSON_INTEGER_FORMAT " min ago", sec / 60);
+	else
+		printf("%" JSON_INTEGER_FORMAT " h ago", sec / 3600);
+}
+
+static void print_purge(const json_t *purge)
+{
+	const json_t *low = json_object_get(purge, "eta_low_sec");
+
+	printf("    purge: %" JSON_INTEGER_FORMAT " entries deleted, %" JSON_INTEGER_FORMAT
+	       " MiB freed, %" JSON_INTEGER_FORMAT "/s, %s (%s)",
+	       number_of(purge, "entries"), number_of(purge, "bytes") >> 20, number_of(purge, "rate"),
+	       text_of(purge, "mode"), text_of(purge, "why"));
+	if (json_is_integer(low))
+		printf(", %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " s left",
+		       json_integer_value(low), number_of(purge, "eta_high_sec"));
+	printf("\n");
+}
+
+static void print_quarantine(const json_t *q)
+{
+	const json_t *purge = json_object_get(q, "purge");
+	const json_t *swept = json_object_get(json_object_get(q, "stages"), "sweep");
+
+	if (strcmp(text_of(q, "state"), "foreign") == 0) {
+		printf("  %s: not a quarantine of ours, left alone\n", log_name(text_of(q, "id")));
+		return;
+	}
+	printf("  %s: %s, begun ", text_of(q, "id"), text_of(q, "state"));
+	print_ago(number_of(q, "created"));
+	printf("\n    why: %s (rule %s)\n", text_of(q, "why"), text_of(q, "rule"));
+	printf("    where: %s/%s\n", text_of(q, "jail"), text_of(q, "id"));
+	printf("    lost sandboxes: %" JSON_INTEGER_FORMAT ", %s\n", number_of(q, "sandboxes_lost"),
+	       json_is_integer(swept) ? "swept" :
+	       swept		      ? "being swept" :
+					"not swept yet");
+	if (number_of(q, "restorable_sec") > 0)
+		printf("    can be put back for another %" JSON_INTEGER_FORMAT
+		       " s: containerd-recover restore %s\n",
+		       number_of(q, "restorable_sec"), text_of(q, "id"));
+	if (purge)
+		print_purge(purge);
+}
+
+static void print_text(const json_t *status)
+{
+	const json_t *ledger = json_object_get(status, "ledger"), *brakes = json_object_get(status, "brakes");
+	const json_t *list = json_object_get(status, "quarantines");
+	const json_t *item;
+	size_t i;
+
+	printf("%s, data root %s, configuration %s\n", text_of(status, "unit"), text_of(status, "root"),
+	       text_of(status, "configuration"));
+	if (*text_of(status, "configuration_problem"))
+		printf("  %s\n", log_name(text_of(status, "configuration_problem")));
+	if (*text_of(status, "policy_problem"))
+		printf("policy not understood, nothing is acted on: %s\n",
+		       log_name(text_of(status, "policy_problem")));
+	printf("starts since boot: %" JSON_INTEGER_FORMAT ", failed in the window: %" JSON_INTEGER_FORMAT
+	       "%s%s%s\n", number_of(ledger, "starts"), number_of(ledger, "failures"),
+	       *text_of(ledger, "last_result") ? ", the last one that ended: " : "",
+	       text_of(ledger, "last_result"),
+	       json_is_true(json_object_get(ledger, "starting")) ? ", starting now" : "");
+	if (json_is_true(json_object_get(brakes, "hold")))
+		printf("hold file present: nothing is done by itself (remove %s/hold to end it)\n",
+		       RECORDS_PATH);
+	if (number_of(brakes, "cooldown_left_sec") > 0)
+		printf("cool-down: no second quarantine for another %" JSON_INTEGER_FORMAT " s\n",
+		       number_of(brakes, "cooldown_left_sec"));
+	if (json_array_size(list) == 0)
+		printf("no quarantines are kept\n");
+	else
+		printf("quarantines:\n");
+	json_array_foreach(list, i, item)
+		print_quarantine(item);
+}
+
+static void print_metric(const char *name, const char *help, json_int_t value)
+{
+	printf("# HELP containerd_recover_%s %s\n# TYPE containerd_recover_%s gauge\n"
+	       "containerd_recover_%s %" JSON_INTEGER_FORMAT "\n", name, help, name, name, value);
+}
+
+static void print_prometheus(const json_t *status)
+{
+	const json_t *ledger = json_object_get(status, "ledger"), *brakes = json_object_get(status, "brakes");
+	const json_t *list = json_object_get(status, "quarantines");
+	json_int_t deleted = 0;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		deleted += number_of(json_object_get(item, "purge"), "entries");
+	print_metric("failed_starts", "Failed starts of containerd in the crash-loop window",
+		     number_of(ledger, "failures"));
+	print_metric("quarantines", "Quarantined data roots kept", (json_int_t)json_array_size(list));
+	print_metric("purge_entries", "Entries deleted of the roots being purged", deleted);
+	print_metric("hold", "1 while an operator's hold file is in place",
+		     json_is_true(json_object_get(brakes, "hold")));
+	print_metric("last_quarantine_timestamp_seconds", "When the last quarantine was made, 0: never",
+		     number_of(brakes, "last_quarantine"));
+}
+
+static int print_status(const struct cli *cli)
+{
+	__attribute__((cleanup(gathered_done))) struct gathered g = {
+		.place = { .parent_fd = -EBADF, .root_fd = -EBADF },
+	};
+	json_t *status;
+	int r = gather(cli, &g);
+
+	status = r < 0 ? NULL : status_to_json(&g);
+	if (!status) {
+		log_error("cannot gather the status: %s", strerror(r < 0 ? -r : ENOMEM));
+		return EXIT_FAILED;
+	}
+	if (cli->format == FORMAT_JSON) {
+		(void)json_dumpf(status, stdout, JSON_INDENT(1)); /* main() checks stdout */
+		printf("\n");
+	} else if (cli->format == FORMAT_PROMETHEUS) {
+		print_prometheus(status);
+	} else {
+		print_text(status);
+	}
+	json_decref(status);
+	return EXIT_OK;
+}
+
+int status_command(int argc, char **argv)
+{
+	struct cli cli;
+	int r = cli_parse(argc, argv, CLI_PATHS | CLI_FORMAT | CLI_PROMETHEUS | CLI_LAST,
+			  "Show the quarantines, what is under way, and what was decided last.", NULL, &cli);
+
+	if (r >= 0)
+		return r;
+	return cli.last ? incident_report_print(&cli.paths, cli.format == FORMAT_JSON) :
+			  print_status(&cli);
+}

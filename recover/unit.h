@@ -1,0 +1,34 @@
+/*
+ * Stopping and starting containerd's unit through systemd (its private socket,
+ * else the system bus), as `systemctl` does it.
+ */
+#ifndef RECOVER_UNIT_H
+#define RECOVER_UNIT_H
+
+#include <stdbool.h>
+
+enum { UNIT_STATE = 32 };
+
+/*
+ * ActiveState and SubState of @unit, e.g. "activating" and "auto-restart".
+ * Returns 0, -ENOENT where systemd does not know it, -ELIBACC without
+ * libsystemd, or another negative errno.
+ */
+int unit_state(const char *unit, char ret_active[UNIT_STATE], char ret_sub[UNIT_STATE]);
+
+/*
+ * Stop @unit and wait until it is. A main process that has not gone after
+ * @patience_sec is killed. Returns 0, -ETIMEDOUT, or another negative errno.
+ */
+int unit_stop(const char *unit, unsigned patience_sec);
+
+/*
+ * Start @unit, a start limit it ran into forgotten, and wait until it is
+ * active. Returns 0, -EIO where it failed, -ETIMEDOUT, or another errno.
+ */
+int unit_start(const char *unit, unsigned budget_sec);
+
+/* Start @unit and do not wait. */
+int unit_start_no_wait(const char *unit);
+
+#endif
