@@ -79,12 +79,11 @@ static bool meta_looks_sound(const struct data_root *place)
 	       finding.state == BOLT_EMPTY;
 }
 
-static bool has_jail(const struct data_root *place)
+static bool has_tickets(const struct data_root *place)
 {
-	cleanup_fd int beside = data_root_open_jail(place, false, false);
-	cleanup_fd int inside = data_root_open_jail(place, true, false);
+	cleanup_tickets char **ids = NULL;
 
-	return beside != -ENOENT || inside != -ENOENT;
+	return tickets_list(place, &ids) != 0;
 }
 
 /* Nothing that calls for a closer look? Must cost next to nothing. */
@@ -99,7 +98,7 @@ static bool all_quiet(const struct config *config, const struct ledger_summary *
 	r = data_root_open(config->root, &place);
 	if (r < 0)
 		return false;
-	return meta_looks_sound(&place) && !has_jail(&place);
+	return meta_looks_sound(&place) && !has_tickets(&place);
 }
 
 /* Returns 1 with an unfinished ticket, 0, or a negative errno. */

@@ -52,7 +52,7 @@ static bool short_of_room(const struct purge_run *run)
 {
 	struct statvfs fs;
 
-	if (fstatvfs(run->place->parent_fd, &fs) < 0)
+	if (fstatvfs(run->place->root_fd, &fs) < 0)
 		return false;
 	return (fs.f_blocks && fs.f_bavail * 100 / fs.f_blocks < run->policy.urgent_free_space) ||
 	       (fs.f_files && fs.f_favail * 100 / fs.f_files < run->policy.urgent_free_inodes);
