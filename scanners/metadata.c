@@ -119,12 +119,11 @@ static int read_file(int fd, struct bolt_finding *finding, struct metadata *m)
 	return 0;
 }
 
-int metadata_read(int dirfd, const char *name, struct metadata *ret)
+int metadata_read_fd(int fd, struct metadata *ret)
 {
-	struct bolt_finding finding;
-	cleanup_fd int fd = bolt_open_at(dirfd, name, &finding);
 	struct metadata m = { 0 };
-	int r = fd < 0 ? 0 : read_file(fd, &finding, &m);
+	struct bolt_finding finding;
+	int r = read_file(fd, &finding, &m);
 
 	sort_all(&m);
 	if (r == 0)
@@ -135,6 +134,17 @@ int metadata_read(int dirfd, const char *name, struct metadata *ret)
 	}
 	m.finding = finding;
 	*ret = m;
+	return 0;
+}
+
+int metadata_read(int dirfd, const char *name, struct metadata *ret)
+{
+	struct bolt_finding finding;
+	cleanup_fd int fd = bolt_open_at(dirfd, name, &finding);
+
+	if (fd >= 0)
+		return metadata_read_fd(fd, ret);
+	*ret = (struct metadata){ .finding = finding };
 	return 0;
 }
 

@@ -105,6 +105,7 @@ struct metadata {
  * are those of one moment; -EAGAIN behind BOLT_UNREAD if it writes too often.
  */
 int metadata_read(int dirfd, const char *name, struct metadata *ret);
+int metadata_read_fd(int fd, struct metadata *ret);
 
 /*
  * The same for METADATA_FILE of the data root @root_fd. Without its directory
@@ -150,6 +151,7 @@ struct metadata_directories {
 
 /* Read a snapshotter's metadata.db; see metadata_read(). */
 int metadata_read_directories(int dirfd, const char *name, struct metadata_directories *ret);
+int metadata_read_directories_fd(int fd, struct metadata_directories *ret);
 
 /* The same for that of @snapshotter, e.g. "overlayfs", below the data root @root_fd. */
 int metadata_read_snapshotter(int root_fd, const char *snapshotter,

@@ -120,12 +120,11 @@ static int read_tree(struct bolt_tree *tree, void *data)
 	return BOLT_VALUE;
 }
 
-int metadata_read_directories(int dirfd, const char *name, struct metadata_directories *ret)
+int metadata_read_directories_fd(int fd, struct metadata_directories *ret)
 {
 	struct metadata_directories out = { 0 };
 	struct bolt_finding finding;
-	cleanup_fd int fd = bolt_open_at(dirfd, name, &finding);
-	int r = fd < 0 ? 0 : bolt_read(fd, read_tree, &out, &finding);
+	int r = bolt_read(fd, read_tree, &out, &finding);
 
 	if (r < 0 || finding.state == BOLT_UNREAD)
 		metadata_directories_done(&out);
@@ -133,6 +132,17 @@ int metadata_read_directories(int dirfd, const char *name, struct metadata_direc
 		return r;
 	out.finding = finding;
 	*ret = out;
+	return 0;
+}
+
+int metadata_read_directories(int dirfd, const char *name, struct metadata_directories *ret)
+{
+	struct bolt_finding finding;
+	cleanup_fd int fd = bolt_open_at(dirfd, name, &finding);
+
+	if (fd >= 0)
+		return metadata_read_directories_fd(fd, ret);
+	*ret = (struct metadata_directories){ .finding = finding };
 	return 0;
 }
 
