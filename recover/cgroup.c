@@ -181,17 +181,16 @@ static int remove_children(int fd, unsigned depth)
 
 static int remove_path(const char *path)
 {
-	cleanup_free char *parent = strdup(path);
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
 	cleanup_fd int fd = -EBADF;
-	char *name = parent ? strrchr(parent, '/') : NULL;
 
-	if (!name)
+	if (!parent || !slash)
 		return parent ? -EINVAL : -ENOMEM;
-	*name++ = '\0';
 	fd = dir_open_path(parent);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	return remove_group(fd, name, 0);
+	return remove_group(fd, slash + 1, 0);
 }
 
 /* Below the mount and below each directory in it: version 1 has one per controller. */

@@ -204,7 +204,7 @@ static int start_plugin(const struct replay *replay, struct job *job, struct chi
 		r = cni_plugin_input(entry, job->plugins, &input);
 	if (r == 0)
 		r = join_args(entry, &args);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	id = text_print("CNI_CONTAINERID=%s", entry->container_id);
 	ifname = text_print("CNI_IFNAME=%s", entry->ifname);
@@ -259,7 +259,7 @@ static void note_end(struct replay *replay, struct job *job, const struct child 
 	const char *message;
 	struct hung *hung;
 
-	if (child->result == 0)
+	if (child->result == 0 || !job->sandbox || !job->type)
 		return;
 	if (child->result == -ETIMEDOUT) {
 		hung = hung_of(replay, job->type);
@@ -321,11 +321,7 @@ static int next_plugin(struct replay *replay, struct job *job, struct child *chi
 		job->plugins--;
 		job->type = json_string_value(
 			json_object_get(plugin_at(&job->entry, job->plugins), "type"));
-		if (!job->type) {
-			note_failure(job, "no type");
-			continue;
-		}
-		r = is_needless(replay, job);
+		r = job->type ? is_needless(replay, job) : -EINVAL;
 		if (r == 0)
 			r = start_plugin(replay, job, child);
 		else if (r > 0)
@@ -392,24 +388,28 @@ static int next_file(struct replay *replay, struct job *job)
 	return 0;
 }
 
+/* Returns 1 with the job's next sandbox begun, 0 if there is none. */
+static int next_sandbox(struct replay *replay, struct job *job)
+{
+	if (replay->next == replay->lost->sandbox_count)
+		return 0;
+	job->sandbox = &replay->lost->sandboxes[replay->next];
+	job->outcome = &replay->outcomes[replay->next++];
+	job->file = 0;
+	return 1;
+}
+
 /* On with the job until a plugin runs. Returns 1 if one does, 0 if there is no more to do. */
 static int advance(struct replay *replay, struct job *job, struct child *child)
 {
-	for (;;) {
-		if (!job->sandbox) {
-			if (replay->next == replay->lost->sandbox_count)
-				return 0;
-			job->sandbox = &replay->lost->sandboxes[replay->next];
-			job->outcome = &replay->outcomes[replay->next++];
-			*job->outcome = CNI_NOTHING;
-			job->file = 0;
-		}
+	while (job->sandbox || next_sandbox(replay, job)) {
 		if (next_plugin(replay, job, child) > 0)
 			return 1;
 		end_file(replay, job);
 		if (!next_file(replay, job))
 			job->sandbox = NULL;
 	}
+	return 0;
 }
 
 static int run_all(struct replay *replay, unsigned parallel)

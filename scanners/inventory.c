@@ -378,8 +378,10 @@ static int take_torn_files(struct scan *scan)
 		if (!process_next_cri_id(name, id))
 			continue;
 		sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
-		file = sandbox ? ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count) : NULL;
-		if (sandbox && (!file || copy(file, name) < 0))
+		if (!sandbox)
+			continue;
+		file = ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count);
+		if (!file || copy(file, name) < 0)
 			return -ENOMEM;
 	}
 	return 0;
