@@ -12,6 +12,7 @@
 #include "recover/cgroup.h"
 #include "recover/log.h"
 #include "scanners/array.h"
+#include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 
 enum {
@@ -192,6 +193,29 @@ static struct wanted_container *find_container(const struct wanted *wanted, cons
 	return NULL;
 }
 
+static bool same_process(const struct process *a, const struct process *b)
+{
+	return a->pid == b->pid && a->start_ticks == b->start_ticks;
+}
+
+/* Does @shim's command line still say that it works for @sandbox? */
+static bool is_shim_of(const struct process *shim, const struct sandbox *sandbox)
+{
+	cleanup_free char *cmdline = NULL;
+	struct shim_args args;
+	size_t size;
+
+	if (process_read_cmdline(shim->pid, &cmdline, &size) < 0 || size == 0 ||
+	    process_parse_shim(cmdline, size, &args) < 0 || strcmp(args.ns, sandbox->ns) != 0)
+		return false;
+	if (strcmp(args.id, sandbox->id) == 0)
+		return true;
+	for (size_t i = 0; i < sandbox->container_count; i++)
+		if (strcmp(args.id, sandbox->containers[i].id) == 0)
+			return true;
+	return false;
+}
+
 static bool is_lone_member(const struct wanted *wanted, const struct process_entry *entry)
 {
 	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
@@ -209,16 +233,24 @@ static bool is_lone_member(const struct wanted *wanted, const struct process_ent
 	return false;
 }
 
-/* Judged by the inventory to be a container's first process. */
-static bool is_init(const struct wanted *wanted, const struct process *process)
+/*
+ * Judged by the inventory to be a container's first process. An inventory may
+ * be of before a reboot, where pid and start time come up again; what proves it
+ * now is its cgroup, or runc's own record.
+ */
+static bool is_init(const struct wanted *wanted, const struct process_entry *entry, bool member)
 {
 	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
 		const struct sandbox *sandbox = &wanted->lost->sandboxes[i];
 
 		for (size_t j = 0; j < sandbox->container_count; j++) {
-			const struct process *init = &sandbox->containers[j].init;
+			const struct container *container = &sandbox->containers[j];
+			struct process recorded;
 
-			if (init->pid == process->pid && init->start_ticks == process->start_ticks)
+			if (!same_process(&container->init, &entry->process))
+				continue;
+			if (member || (bundle_runc_init(container->ns, container->id, &recorded) == 0 &&
+				       same_process(&recorded, &entry->process)))
 				return true;
 		}
 	}
@@ -233,8 +265,8 @@ static bool is_shim_child(const struct wanted *wanted, const struct process_tabl
 	for (size_t i = 0; parent && i < wanted->lost->sandbox_count; i++) {
 		const struct process *shim = &wanted->lost->sandboxes[i].shim;
 
-		if (shim->pid == parent->process.pid &&
-		    shim->start_ticks == parent->process.start_ticks)
+		if (same_process(shim, &parent->process) &&
+		    is_shim_of(shim, &wanted->lost->sandboxes[i]))
 			return true;
 	}
 	return false;
@@ -245,7 +277,7 @@ static bool is_shim(const struct wanted *wanted, const struct process *process)
 	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
 		const struct process *shim = &wanted->lost->sandboxes[i].shim;
 
-		if (shim->pid == process->pid && shim->start_ticks == process->start_ticks)
+		if (same_process(shim, process))
 			return true;
 	}
 	return false;
@@ -263,12 +295,13 @@ static int find_members(struct wanted *wanted, struct targets *targets)
 	for (size_t i = 0; i < table.count; i++) {
 		const struct process_entry *entry = &table.items[i];
 		struct wanted_container *container = find_container(wanted, entry->cgroups);
-		bool child;
+		bool member, child;
 
 		if (entry->zombie || is_shim(wanted, &entry->process))
 			continue;
-		child = is_init(wanted, &entry->process) || is_shim_child(wanted, &table, entry);
-		if (!child && !container && !is_lone_member(wanted, entry))
+		member = container || is_lone_member(wanted, entry);
+		child = is_init(wanted, entry, member) || is_shim_child(wanted, &table, entry);
+		if (!child && !member)
 			continue;
 		r = add_target(targets, &entry->process, container ? container->id : NULL, child);
 		if (r < 0 && first == 0)
@@ -357,7 +390,9 @@ static int end_sandboxes(struct wanted *wanted, unsigned grace_msec, struct kill
 	for (size_t i = 0; i < wanted->lost->sandbox_count; i++) {
 		const struct process *shim = &wanted->lost->sandboxes[i].shim;
 
-		r = shim->start_ticks ? add_target(&shims, shim, NULL, false) : 0;
+		if (!shim->start_ticks || !is_shim_of(shim, &wanted->lost->sandboxes[i]))
+			continue;
+		r = add_target(&shims, shim, NULL, false);
 		if (r < 0 && first == 0)
 			first = r;
 	}

@@ -58,8 +58,8 @@ static int choose(struct session *session, const struct links *now, const struct
 	const struct link_entry *link = links_by_index(now, judged->index);
 	struct chosen *chosen;
 
-	if (!link || strcmp(link->name, judged->name) != 0 ||
-	    strcmp(link->mac, judged->mac) != 0 || strcmp(link->kind, "veth") != 0)
+	if (!link || strcmp(link->name, judged->name) != 0 || strcmp(link->mac, judged->mac) != 0 ||
+	    (strcmp(link->kind, "veth") != 0 && strcmp(link->kind, "ifb") != 0))
 		return 0;
 	chosen = ARRAY_ADD(session->links, session->count);
 	if (!chosen)

@@ -18,7 +18,7 @@ struct links_result {
 };
 
 /*
- * Every link is looked up again: only a veth that still has the index, name
+ * Every link is looked up again: only a veth or ifb that still has the index, name
  * and address that were judged is touched; one that is gone is success.
  *
  * Return 0, or the first negative errno after trying all.

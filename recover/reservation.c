@@ -3,11 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "recover/file.h"
+#include "recover/lock.h"
 #include "recover/log.h"
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
@@ -17,8 +16,7 @@
 #include "scanners/text.h"
 
 enum {
-	LOCK_PAUSE_MSEC = 2, /* between two tries; host-local holds it for a few milliseconds */
-	LOCK_MODE = 0750,    /* both modes as host-local has them */
+	LOCK_MODE = 0750, /* both modes as host-local has them */
 	LEASE_MODE = 0600,
 };
 #define LOCK_NAME "lock"
@@ -38,30 +36,6 @@ static void items_done(struct items *items)
 	free(items->items);
 }
 #define cleanup_items __attribute__((cleanup(items_done)))
-
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* flock(2) has no time-out, and a signal to end it would be the whole process's. */
-static int lock_within(int fd, unsigned msec)
-{
-	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_MSEC * 1000000L };
-	int64_t deadline = now_msec() + msec;
-
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
-		if (now_msec() >= deadline)
-			return -ETIMEDOUT;
-		(void)nanosleep(&pause, NULL); /* a short pause is as good */
-	}
-	return 0;
-}
 
 static int open_network(const struct reservation *reservation)
 {

@@ -11,17 +11,29 @@
 #include "recover/log.h"
 #include "recover/remnant.h"
 #include "recover/reservation.h"
+#include "recover/rules.h"
 #include "scanners/cleanup.h"
 #include "scanners/cnicache.h"
 #include "scanners/dir.h"
 #include "scanners/ipam.h"
 #include "scanners/links.h"
 
+#define FLANNEL_DIR "/var/lib/cni/flannel"
 enum {
 	GRACE_MSEC = 2000,  /* for what still runs; clear_kill() has ended most */
 	LOCK_MSEC = 5000,   /* for host-local's lock: nobody waits for us now */
 	DELETE_MSEC = 5000, /* for a shim's own delete, as containerd's timeout.shim.cleanup */
 };
+
+/* flannel's: the configuration that it handed on, and needs no more. */
+static int drop_flannel_file(const struct sandbox *sandbox)
+{
+	cleanup_fd int fd = dir_open_path(FLANNEL_DIR);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return unlinkat(fd, sandbox->id, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
 
 /* What a plugin failed on was released by hand: its cache files have no more use. */
 static int drop_cache_files(const struct sandbox *sandbox)
@@ -67,13 +79,17 @@ static bool has_reservation(const struct sandbox *sandbox)
 static int judge_network(const struct sandbox *sandbox, const struct links *now,
 			 enum cni_outcome outcome)
 {
+	int r = 0;
+
 	if (has_link(sandbox, now) || has_reservation(sandbox)) {
 		log_error("sandbox %s still has a link or an address", log_name(sandbox->id));
 		return -EBUSY;
 	}
 	if (outcome == CNI_FAILED)
 		return -EREMOTEIO;
-	return outcome == CNI_REPLACED ? drop_cache_files(sandbox) : 0;
+	if (outcome == CNI_REPLACED)
+		r = drop_cache_files(sandbox);
+	return r < 0 ? r : drop_flannel_file(sandbox);
 }
 
 /* The sweep under way: what each sandbox's steps came to. */
@@ -116,7 +132,9 @@ static void release_network(struct sweep *sweep, const struct config *config,
 {
 	struct reservation_result reservations = { 0 };
 	struct links_result links = { 0 };
+	struct rules_result rules = { 0 };
 
+	note(sweep, rules_remove(sweep->lost, &rules));
 	note(sweep, links_delete(sweep->lost, &links));
 	remove_remnants(sweep, config, options);
 	note(sweep, reservations_release(sweep->lost, LOCK_MSEC, &reservations));

@@ -11,6 +11,7 @@
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/cnicache.h"
+#include "scanners/cniname.h"
 #include "scanners/conflist.h"
 #include "scanners/dir.h"
 #include "scanners/ipam.h"
@@ -491,8 +492,6 @@ static int take_link(struct sandbox *sandbox, const struct link_entry *link)
 {
 	struct host_link *added;
 
-	if (!is_reference_veth(link))
-		return 0;
 	for (size_t i = 0; i < sandbox->link_count; i++)
 		if (sandbox->links[i].index == link->index)
 			return 0;
@@ -517,11 +516,39 @@ static int take_cached_links(struct scan *scan)
 			const struct link_entry *link =
 				links_by_name(&scan->links, cached->name);
 
-			if (!link || !cached->mac || strcasecmp(link->mac, cached->mac) != 0)
+			if (!link || !is_reference_veth(link) || !cached->mac ||
+			    strcasecmp(link->mac, cached->mac) != 0)
 				continue;
 			if (take_link(sandbox, link) < 0)
 				return -ENOMEM;
 		}
+	}
+	return 0;
+}
+
+/* The bandwidth plugin names its ifb after network and container alone. */
+static int take_ifbs(struct scan *scan)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < scan->links.count && !any; i++)
+		any = strcmp(scan->links.items[i].kind, "ifb") == 0;
+	for (size_t i = 0; any && i < scan->cache.count; i++) {
+		const struct cnicache_entry *entry = &scan->cache.items[i];
+		struct sandbox *sandbox =
+			sandbox_of(scan, CRI_NAMESPACE, entry->container_id, false);
+		const struct link_entry *link;
+		char name[IF_NAMESIZE];
+		int r;
+
+		if (!sandbox)
+			continue;
+		r = cniname_ifb(entry->network, entry->container_id, name);
+		if (r < 0)
+			return r;
+		link = links_by_name(&scan->links, name);
+		if (link && strcmp(link->kind, "ifb") == 0 && take_link(sandbox, link) < 0)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -537,6 +564,7 @@ static int take_netns_links(struct scan *scan, struct mnl_socket *socket, struct
 		return r == -ENOENT || r == -EINVAL ? 0 : r;
 	for (size_t i = 0; i < scan->links.count; i++)
 		if (scan->links.items[i].peer_netns == id &&
+		    is_reference_veth(&scan->links.items[i]) &&
 		    take_link(sandbox, &scan->links.items[i]) < 0)
 			return -ENOMEM;
 	return 0;
@@ -551,7 +579,9 @@ static int scan_links(struct scan *scan)
 		r = links_netns_open(&socket);
 	for (size_t i = 0; r == 0 && i < scan->inventory->sandbox_count; i++)
 		r = take_netns_links(scan, socket, &scan->inventory->sandboxes[i]);
-	return r == 0 ? take_cached_links(scan) : r;
+	if (r == 0)
+		r = take_cached_links(scan);
+	return r == 0 ? take_ifbs(scan) : r;
 }
 
 static int scan_processes(struct scan *scan)

@@ -32,7 +32,7 @@ struct container {
 
 /*
  * The host's end of a veth made by a reference plugin ("veth" and 8 hex digits)
- * whose other end is in the sandbox. Links of calico, cilium and the clouds are
+ * whose other end is in the sandbox, or the bandwidth plugin's ifb. Links of calico, cilium and the clouds are
  * not listed: they are their plugin's to take away.
  */
 struct host_link {

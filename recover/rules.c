@@ -1,0 +1,221 @@
+#include "recover/rules.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "recover/log.h"
+#include "scanners/cleanup.h"
+#include "scanners/nft.h"
+#include "scanners/process.h"
+
+enum {
+	BUFFER_SIZE = 64 * 1024,
+	MESSAGE_ROOM = 512, /* of ours with two names of at most NFT_NAME_MAXLEN: checked */
+	ANSWER_SEC = 10,
+	MASQ_DIGITS = 24, /* containernetworking/plugins, pkg/utils, FormatChainName() */
+};
+
+struct session {
+	struct mnl_socket *socket;
+	char *buffer;
+	size_t used;
+	uint32_t sequence;
+	size_t asked; /* messages that will be answered */
+};
+
+static void session_done(struct session *session)
+{
+	if (session->socket)
+		(void)mnl_socket_close(session->socket);
+	free(session->buffer);
+}
+#define cleanup_session __attribute__((cleanup(session_done)))
+
+ptrdiff_t rules_owner(const struct inventory *lost, const char *comment)
+{
+	char id[CRI_ID_LENGTH + 1];
+
+	while ((comment = process_next_cri_id(comment, id)))
+		for (size_t i = 0; i < lost->sandbox_count; i++)
+			if (strcmp(lost->sandboxes[i].id, id) == 0)
+				return (ptrdiff_t)i;
+	return -1;
+}
+
+bool rules_is_own_chain(const char *chain)
+{
+	static const char *const prefixes[] = { "CNI-DN-", "CNI-SN-" };
+	static const char masq[] = "CNI-";
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(chain, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	if (strncmp(chain, masq, strlen(masq)) != 0)
+		return false;
+	chain += strlen(masq);
+	return strlen(chain) == MASQ_DIGITS && strspn(chain, "0123456789abcdef") == MASQ_DIGITS;
+}
+
+static int session_open(struct session *session)
+{
+	struct timeval patience = { .tv_sec = ANSWER_SEC };
+
+	session->buffer = malloc(BUFFER_SIZE);
+	if (!session->buffer)
+		return -ENOMEM;
+	session->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!session->socket || mnl_socket_bind(session->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	if (setsockopt(mnl_socket_get_fd(session->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
+		       sizeof(patience)) < 0)
+		return -errno;
+	return 0;
+}
+
+static struct nlmsghdr *put(struct session *session, uint16_t type, uint8_t family, uint16_t resource,
+			    bool answered)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(session->buffer + session->used);
+	struct nfgenmsg *generic;
+
+	message->nlmsg_type = type;
+	message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (answered ? NLM_F_ACK : 0));
+	message->nlmsg_seq = ++session->sequence;
+	generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
+	generic->nfgen_family = family;
+	generic->version = NFNETLINK_V0;
+	generic->res_id = htobe16(resource);
+	session->asked += answered;
+	return message;
+}
+
+static void put_boundary(struct session *session, uint16_t type)
+{
+	session->used += put(session, type, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, false)->nlmsg_len;
+}
+
+/* Delete rule @handle of a chain, or with 0 all its rules. */
+static void put_delete_rule(struct session *session, const struct nft_rule *rule, const char *chain,
+			    uint64_t handle)
+{
+	struct nlmsghdr *message = put(session, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELRULE,
+				       rule->family, 0, true);
+
+	mnl_attr_put_strz(message, NFTA_RULE_TABLE, rule->table);
+	mnl_attr_put_strz(message, NFTA_RULE_CHAIN, chain);
+	if (handle)
+		mnl_attr_put_u64(message, NFTA_RULE_HANDLE, htobe64(handle));
+	session->used += message->nlmsg_len;
+}
+
+static void put_delete_chain(struct session *session, const struct nft_rule *rule)
+{
+	struct nlmsghdr *message = put(session, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELCHAIN,
+				       rule->family, 0, true);
+
+	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, rule->table);
+	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, rule->target);
+	session->used += message->nlmsg_len;
+}
+
+static int take_answers(struct session *session)
+{
+	int first = 0;
+
+	while (session->asked > 0) {
+		ssize_t n = mnl_socket_recvfrom(session->socket, session->buffer, BUFFER_SIZE);
+		const struct nlmsghdr *message = (const void *)session->buffer;
+		int rest = (int)n;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		for (; mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
+			const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
+
+			if (message->nlmsg_type != NLMSG_ERROR || session->asked == 0)
+				continue;
+			session->asked--;
+			if (error->error != 0 && first == 0)
+				first = error->error;
+		}
+	}
+	return first;
+}
+
+/* All of it or nothing: a transaction of nf_tables. */
+static int commit(struct session *session)
+{
+	int r = 0;
+
+	put_boundary(session, NFNL_MSG_BATCH_END);
+	if (mnl_socket_sendto(session->socket, session->buffer, session->used) < 0)
+		r = -errno;
+	session->used = 0;
+	if (r == 0)
+		r = take_answers(session);
+	session->asked = 0;
+	return r;
+}
+
+/*
+ * One rule, and the chain that was made for it. -ENOENT is success: rule and
+ * chain of a container go together, and whoever took the one took the other.
+ */
+static int remove_rule(const struct nft_rule *rule, bool with_chain)
+{
+	cleanup_session struct session session = { 0 };
+	int r = session_open(&session);
+
+	if (r < 0)
+		return r;
+	if (strlen(rule->table) + strlen(rule->chain) > MESSAGE_ROOM ||
+	    (rule->target && strlen(rule->target) > MESSAGE_ROOM))
+		return -ENAMETOOLONG;
+	put_boundary(&session, NFNL_MSG_BATCH_BEGIN);
+	put_delete_rule(&session, rule, rule->chain, rule->handle);
+	if (with_chain && rule->target && rules_is_own_chain(rule->target)) {
+		put_delete_rule(&session, rule, rule->target, 0);
+		put_delete_chain(&session, rule);
+	}
+	r = commit(&session);
+	return r == -ENOENT ? 0 : r;
+}
+
+int rules_remove(const struct inventory *lost, struct rules_result *ret)
+{
+	cleanup_nft_rules struct nft_rules rules = { 0 };
+	int first, r;
+
+	first = nft_scan(&rules);
+	/* A chain's own rules go with it: what jumps to it comes first. */
+	for (int jumps = 1; jumps >= 0; jumps--)
+		for (size_t i = 0; i < rules.count; i++) {
+			const struct nft_rule *rule = &rules.items[i];
+
+			if ((rule->target != NULL) != !!jumps || rules_owner(lost, rule->comment) < 0)
+				continue;
+			r = remove_rule(rule, true);
+			/* Another rule jumps there too; with that one the chain goes. */
+			if (r == -EBUSY)
+				r = remove_rule(rule, false);
+			if (r < 0) {
+				log_error("cannot remove a rule of %s: %s", log_name(rule->chain),
+					  strerror(-r));
+				ret->failed++;
+				if (first == 0)
+					first = r;
+			} else {
+				ret->removed++;
+			}
+		}
+	r = rules_remove_legacy(lost, ret);
+	return first < 0 ? first : r;
+}
