@@ -13,7 +13,7 @@
 #include "scanners/cleanup.h"
 
 enum { OPT_ROOT = 256, OPT_STATE, OPT_CONFIG, OPT_UNIT, OPT_FORMAT, OPT_FORCE, OPT_FACTS, OPT_LAST,
-       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT };
+       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU };
 
 static const struct option_row {
 	unsigned belongs; /* 0: every command has it */
@@ -32,6 +32,10 @@ static const struct option_row {
 	{ CLI_URGENT, { "urgent", no_argument, NULL, OPT_URGENT }, "--urgent       at full speed" },
 	{ CLI_MAX_RATE, { "max-rate", required_argument, NULL, OPT_MAX_RATE }, "--max-rate=N   entries per second at most" },
 	{ CLI_WAIT, { "wait", no_argument, NULL, OPT_WAIT }, "--wait         wait for the end of the grace period" },
+	{ CLI_FULL, { "full", no_argument, NULL, OPT_FULL }, "--full         everything, with its bytes, however long it takes" },
+	{ CLI_BUDGET, { "budget", required_argument, NULL, OPT_BUDGET }, "--budget=SEC   seconds to spend" },
+	{ CLI_TOP, { "top", required_argument, NULL, OPT_TOP }, "--top=N        how many to list" },
+	{ CLI_NCDU, { "ncdu", required_argument, NULL, OPT_NCDU }, "--ncdu=FILE    write the tree for `ncdu -f FILE` instead (- for stdout)" },
 	{ CLI_FORMAT, { "format", required_argument, NULL, OPT_FORMAT }, "--format=FMT   text or json" },
 	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  say more" },
 	{ 0, { "help", no_argument, NULL, 'h' }, "-h, --help     show this help" },
@@ -94,6 +98,19 @@ static int take_rate(const char *text, struct cli *cli)
 	return -EINVAL;
 }
 
+static int take_number(const char *option, const char *text, unsigned *ret)
+{
+	const char *problem;
+	long long number = strtonum(text, 1, INT_MAX / 1000, &problem);
+
+	if (problem) {
+		fprintf(stderr, "containerd-recover: --%s=%s is %s\n", option, text, problem);
+		return -EINVAL;
+	}
+	*ret = (unsigned)number;
+	return 0;
+}
+
 static int take_option(int option, unsigned options, struct cli *cli)
 {
 	switch (option) {
@@ -113,6 +130,16 @@ static int take_option(int option, unsigned options, struct cli *cli)
 		return 0;
 	case OPT_MAX_RATE:
 		return take_rate(optarg, cli);
+	case OPT_NCDU:
+		cli->ncdu_file = optarg;
+		return 0;
+	case OPT_BUDGET:
+		return take_number("budget", optarg, &cli->budget_sec);
+	case OPT_TOP:
+		return take_number("top", optarg, &cli->top);
+	case OPT_FULL:
+		cli->full = true;
+		return 0;
 	case 'n':
 		cli->dry_run = true;
 		return 0;

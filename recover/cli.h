@@ -25,15 +25,20 @@ enum cli_option {
 	CLI_WAIT = 1 << 10,    /* --wait */
 	CLI_ARGUMENT = 1 << 11, /* one argument, required */
 	CLI_OPTIONAL = 1 << 12, /* one argument at most */
+	CLI_FULL = 1 << 13,	/* --full */
+	CLI_BUDGET = 1 << 14,	/* --budget=SECONDS */
+	CLI_TOP = 1 << 15,	/* --top=N */
+	CLI_NCDU = 1 << 16,	/* --ncdu=FILE */
 };
 
 struct cli {
 	struct config_overrides paths;
-	bool dry_run, yes, force, last, urgent, wait, verbose;
+	bool dry_run, yes, force, last, urgent, wait, full, verbose;
 	enum cli_format format;
-	const char *facts_file;
+	const char *facts_file, *ncdu_file;
 	const char *argument;
 	long long max_rate; /* -1: not given */
+	unsigned budget_sec, top; /* 0: not given */
 };
 
 /*

@@ -13,6 +13,8 @@
 #include "scanners/config.h"
 #include "scanners/inventory.h"
 
+#define EVIDENCE_PATH "/var/lib/containerd-recover/evidence"
+
 struct evidence_options {
 	const char *directory; /* where the archives are; made if it is missing */
 	const char *why;       /* for the name: a ticket's id, "by-hand" */

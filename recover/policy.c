@@ -35,6 +35,11 @@ const struct policy_key policy_keys[] = {
 	KEY("purge", "max_workers", max_workers, POLICY_NUMBER, 8, 1, 64),
 	KEY("purge", "urgent_free_space", urgent_free_space, POLICY_NUMBER, 17, 0, 100),
 	KEY("purge", "urgent_free_inodes", urgent_free_inodes, POLICY_NUMBER, 7, 0, 100),
+	KEY("evidence", "enabled", evidence, POLICY_BOOL, 1, 0, 1),
+	KEY("evidence", "budget", evidence_sec, POLICY_SECONDS, 30, 1, 3600),
+	KEY("evidence", "max_file", evidence_file_max, POLICY_SIZE, 64 << 20, 0, UINT64_MAX),
+	KEY("evidence", "keep", evidence_keep, POLICY_NUMBER, 10, 1, 10000),
+	KEY("evidence", "max_age", evidence_age_sec, POLICY_SECONDS, 30 * DAY, DAY, 3650 * DAY),
 	KEY("start", "budget", budget_sec, POLICY_SECONDS, 30, 1, 600),
 };
 const unsigned policy_key_count = ARRAY_SIZE(policy_keys);

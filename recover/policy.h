@@ -35,6 +35,12 @@ struct policy {
 	/* Percent free below which the grace ends and the purge goes at full speed;
 	 * the defaults lie just above kubelet's eviction thresholds. */
 	uint64_t urgent_free_space, urgent_free_inodes;
+	/* [evidence] */
+	bool evidence;		    /* an archive for each action */
+	uint64_t evidence_sec;	    /* longest time spent collecting */
+	uint64_t evidence_file_max; /* of a database, more is cut */
+	uint64_t evidence_keep;	    /* archives */
+	uint64_t evidence_age_sec;  /* older ones are deleted */
 	/* [start] */
 	uint64_t budget_sec;  /* preflight gives up after this and lets containerd start */
 };

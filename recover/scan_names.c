@@ -234,7 +234,7 @@ int scan_name_items(int root_fd, struct scan *scan)
 	const struct bolt_finding *finding = &records.metadata.finding;
 	int r;
 
-	r = metadata_read(root_fd, METADATA_FILE, &records.metadata);
+	r = metadata_read_root(root_fd, &records.metadata);
 	if (r < 0)
 		return r;
 	records.all = scan->records_read = was_read(finding);

@@ -1,0 +1,151 @@
+/* `scan`: what is wrong here, and what makes the root so big. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include "recover/cli.h"
+#include "recover/command.h"
+#include "recover/decision.h"
+#include "recover/log.h"
+#include "recover/scan.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+
+enum {
+	BUDGET_SEC = 10,
+	TOP = 10,
+	BAR_WIDTH = 30,
+};
+
+/* On a terminal: how far it is, if the whole is known, else how many so far. */
+struct bar {
+	uint64_t total; /* 0: not known */
+	bool shown;
+};
+
+static bool show_progress(uint64_t entries, void *data)
+{
+	struct bar *bar = data;
+
+	bar->shown = true;
+	if (bar->total) {
+		int done = (int)(MIN(entries, bar->total) * BAR_WIDTH / bar->total);
+
+		fprintf(stderr, "\r[%.*s%*s] %3d %%  %" PRIu64 " entries ", done,
+			"##############################", BAR_WIDTH - done, "",
+			(int)(MIN(entries, bar->total) * 100 / bar->total), entries);
+	} else {
+		fprintf(stderr, "\r%" PRIu64 " entries ", entries);
+	}
+	return false;
+}
+
+/* The used inodes are the root's alone only if the file system is. */
+static uint64_t known_total(const struct facts *facts)
+{
+	if (!facts->root.is_mount_point || facts->fs.inodes <= facts->fs.inodes_free)
+		return 0;
+	return facts->fs.inodes - facts->fs.inodes_free;
+}
+
+static int print_json(const struct situation *s, const struct decision *decision,
+		      const struct scan *scan, size_t top)
+{
+	json_t *json = json_pack("{s:s, s:o*, s:o*, s:o*}", "root", s->facts.config.root, "facts",
+				 facts_to_json(&s->facts), "decision",
+				 decision_to_json(&s->facts, decision), "scan",
+				 scan_to_json(scan, top));
+	int r = json ? json_dumpf(json, stdout, JSON_INDENT(1)) : -1;
+
+	json_decref(json);
+	printf("\n");
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int export(const struct situation *s, const char *path)
+{
+	cleanup_file FILE *file = NULL;
+	int r;
+
+	if (strcmp(path, "-") != 0) {
+		file = fopen(path, "wxe");
+		if (!file) {
+			log_error("%s: %s", path, strerror(errno));
+			return EXIT_FAILED;
+		}
+	}
+	r = scan_export(s->place.root_fd, s->facts.config.root, file ?: stdout);
+	if (r < 0)
+		log_error("cannot export the tree: %s", strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int look(const struct cli *cli, struct situation *ret)
+{
+	const struct situation_options options = {
+		.overrides = cli->paths,
+		.whole_tree = true,
+	};
+	int r = situation_look(&options, NULL, ret);
+
+	if (r < 0) {
+		log_error("cannot look at the node: %s", strerror(-r));
+		return EXIT_FAILED;
+	}
+	/* A scan takes its time, and containerd's start waits for this lock. */
+	cleanup_close(&ret->meta_fd);
+	ret->meta_fd = -EBADF;
+	if (ret->facts.root.error) {
+		log_error("%s: %s", ret->facts.config.root, strerror(-ret->facts.root.error));
+		return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+int scan_command(int argc, char **argv)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_scan struct scan scan = { 0 };
+	struct bar bar = { 0 };
+	struct decision decision;
+	struct cli cli;
+	int r;
+
+	r = cli_parse(argc, argv, CLI_PATHS | CLI_FORMAT | CLI_FULL | CLI_BUDGET | CLI_TOP | CLI_NCDU,
+		      "Say what is wrong here and what makes containerd's data root so big.", NULL, &cli);
+	if (r >= 0)
+		return r;
+	r = look(&cli, &s);
+	if (r != EXIT_OK)
+		return r;
+	if (cli.ncdu_file)
+		return export(&s, cli.ncdu_file);
+	decision = triage(&s.facts);
+	if (cli.format == FORMAT_TEXT) {
+		decision_print(stdout, &s.facts, &decision);
+		(void)fflush(stdout);
+	}
+	bar.total = known_total(&s.facts);
+	r = scan_root(s.place.root_fd, &s.config, s.facts.pods.looked ? &s.inventory : NULL,
+		      &(struct scan_options){
+			      .budget_msec = cli.full ? 0 : (unsigned)(cli.budget_sec ?: BUDGET_SEC) * 1000,
+			      .full = cli.full,
+			      .top = cli.top ?: TOP,
+			      .progress = isatty(STDERR_FILENO) ? show_progress : NULL,
+			      .data = &bar,
+		      },
+		      &scan);
+	if (bar.shown)
+		fprintf(stderr, "\r%*s\r", BAR_WIDTH * 2, "");
+	if (r < 0) {
+		log_error("%s: %s", s.facts.config.root, strerror(-r));
+		return EXIT_FAILED;
+	}
+	if (cli.format == FORMAT_JSON)
+		return print_json(&s, &decision, &scan, cli.top ?: TOP);
+	printf("\n%s: ", s.facts.config.root);
+	scan_print(stdout, &scan, cli.top ?: TOP);
+	return EXIT_OK;
+}
