@@ -1,0 +1,361 @@
+#include "scanners/loglines.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/logprefix.h"
+#include "scanners/logsender.h"
+#include "scanners/text.h"
+
+enum {
+	CUT_MATCH_MIN = 10, /* bytes of a pattern that must be left of it at a cut */
+	STATUS_KEY_MAX = 16,
+};
+
+bool log_contains(const char *text, const char *pattern)
+{
+	size_t len = strlen(text), size = strlen(pattern);
+
+	if (strstr(text, pattern))
+		return true;
+	/* journalctl ends a cut line with '>', others with dots or nothing; a
+	 * quotation mark at the end means that nothing is missing. */
+	while (len > 0 && strchr(">.\xe2\x80\xa6 ", text[len - 1]))
+		len--;
+	for (size_t left = size - 1; left >= CUT_MATCH_MIN && left < size; left--)
+		if (left <= len && memcmp(text + len - left, pattern, left) == 0)
+			return true;
+	return false;
+}
+
+static int remember(struct log *log, char *memory)
+{
+	if (!memory)
+		return -ENOMEM;
+	if (log->memory_count == log->memory_room) {
+		size_t room = log->memory_room ? log->memory_room * 2 : 64;
+		char **bigger = realloc(log->memory, room * sizeof(*bigger));
+
+		if (!bigger) {
+			free(memory);
+			return -ENOMEM;
+		}
+		log->memory = bigger;
+		log->memory_room = room;
+	}
+	log->memory[log->memory_count++] = memory;
+	return 0;
+}
+
+static int add_line(struct log *log, const struct log_line *line)
+{
+	if (log->count == log->room) {
+		size_t room = log->room ? log->room * 2 : 256;
+		struct log_line *bigger = realloc(log->lines, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		log->lines = bigger;
+		log->room = room;
+	}
+	log->lines[log->count++] = *line;
+	return 0;
+}
+
+/* "\x1b[33m", and what is left of it where the escape itself was lost. */
+static size_t colour_size(const char *s)
+{
+	size_t size = *s == '\x1b' ? 1 : 0, count;
+
+	if (s[size] != '[')
+		return 0;
+	count = strspn(s + size + 1, "0123456789;");
+	if (s[size + 1 + count] != 'm' || (size == 0 && count == 0))
+		return 0;
+	return size + count + 2;
+}
+
+/* Tabs as syslog daemons write them. */
+static const char *skip_tab(const char *s, bool *tab)
+{
+	*tab = strncmp(s, "#011", 4) == 0 || strncmp(s, "^I", 2) == 0;
+	return *tab ? s + (*s == '#' ? 4 : 2) : s;
+}
+
+/* Into @out, which has room for @text: one level of quoting and colours less. */
+static void clean(const char *text, char *out)
+{
+	bool tab;
+
+	text = skip_tab(text, &tab);
+	if (tab)
+		*out++ = '\t';
+	while (*text) {
+		size_t colour = colour_size(text);
+
+		if (colour > 0) {
+			text += colour;
+		} else if (*text == '\\') {
+			text++;
+			if (*text == 'n' || *text == 't' || *text == 'r') {
+				*out++ = ' ';
+				text++;
+			}
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = '\0';
+}
+
+/* FNV-1a, never 0: enough to tell neighbours apart. */
+static uint32_t hash_of(const char *s)
+{
+	uint32_t hash = 2166136261U;
+
+	for (; *s; s++)
+		hash = (hash ^ (unsigned char)*s) * 16777619U;
+	return hash ? hash : 1;
+}
+
+static int log_add_line(struct log *log, const char *raw, size_t size,
+			const struct log_entry *entry)
+{
+	struct log_line line = { .sender = "", .host = "" };
+	struct log_prefix prefix;
+	char *memory, *text;
+	int r;
+
+	if (size > LOG_LINE_MAX)
+		size = LOG_LINE_MAX;
+	while (size > 0 && (raw[size - 1] == '\r' || raw[size - 1] == '\n'))
+		size--;
+	if (size == 0)
+		return 0;
+	/* The raw line, the cleaned one, sender and host: none is longer than it. */
+	memory = malloc(4 * (size + 1));
+	r = remember(log, memory);
+	if (r < 0)
+		return r;
+	memcpy(memory, raw, size);
+	memory[size] = '\0';
+	for (size_t i = 0; i < size; i++)
+		if (memory[i] == '\0')
+			memory[i] = ' ';
+	line.raw = memory;
+	if (entry)
+		prefix = (struct log_prefix){ .rest = memory, .pid = entry->pid };
+	else
+		log_prefix_split(memory, &prefix);
+	text = memory + size + 1;
+	clean(prefix.rest, text);
+	line.text = text;
+	line.pid = prefix.pid;
+	line.level = log_level_of(text);
+	if (prefix.sender_size > 0) {
+		char *sender = memory + 2 * (size + 1), *host = memory + 3 * (size + 1);
+
+		memcpy(sender, prefix.sender, prefix.sender_size);
+		sender[prefix.sender_size] = '\0';
+		memcpy(host, prefix.host, prefix.host_size);
+		host[prefix.host_size] = '\0';
+		line.sender = sender;
+		line.host = host;
+	}
+	line.source = prefix.kernel ? LOG_KERNEL : log_source_of(line.sender, text);
+	if (entry)
+		line.source = log_source_of_entry(entry, text);
+	if (entry && entry->invocation)
+		line.invocation = hash_of(entry->invocation);
+	return add_line(log, &line);
+}
+
+/* Calls log_add_line() for each line of @text. */
+static int add_lines(struct log *log, const char *text, size_t size, const struct log_entry *entry)
+{
+	const char *end = text + size;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t length = (size_t)((newline ? newline : end) - text);
+		int r = log_add_line(log, text, length, entry);
+
+		if (r < 0)
+			return r;
+		text += length + 1;
+	}
+	return 0;
+}
+
+int log_add_entry(struct log *log, const struct log_entry *entry)
+{
+	return add_lines(log, entry->message, entry->size, entry);
+}
+
+int log_add_systemd(struct log *log, const char *format, const char *word)
+{
+	const char *at = strstr(format, "%s");
+	cleanup_free char *message = text_print("%.*s%s%s", (int)(at - format), format, word, at + 2);
+	struct log_entry entry = { .comm = "systemd", .unit = "containerd.service" };
+
+	if (!message)
+		return -ENOMEM;
+	entry.message = message;
+	entry.size = strlen(message);
+	return log_add_entry(log, &entry);
+}
+
+static const char *string_of(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+/* One object of journalctl -o json. Returns 1 if it was one, 0 if not, or -ENOMEM. */
+static int add_journal_json(struct log *log, const char *line, size_t size)
+{
+	json_t *object = json_loadb(line, size, 0, NULL);
+	const char *message = string_of(object, "MESSAGE");
+	const char *pid = string_of(object, "_PID");
+	struct log_entry entry = {
+		.sender = string_of(object, "SYSLOG_IDENTIFIER"),
+		.comm = string_of(object, "_COMM"),
+		.unit = string_of(object, "UNIT"),
+		.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0,
+		.invocation = string_of(object, "_SYSTEMD_INVOCATION_ID"),
+		.message = message,
+	};
+	int r = 0;
+
+	if (!entry.invocation)
+		entry.invocation = string_of(object, "INVOCATION_ID");
+	if (message) {
+		entry.size = strlen(message);
+		r = log_add_entry(log, &entry);
+		r = r < 0 ? r : 1;
+	}
+	json_decref(object);
+	return r;
+}
+
+/* The value of @field if @line is "FIELD=value" of journalctl -o export. */
+static bool take_field(const char *line, size_t size, const char *field, const char **value,
+		       size_t *value_size)
+{
+	size_t len = strlen(field);
+
+	if (size <= len || memcmp(line, field, len) != 0 || line[len] != '=')
+		return false;
+	*value = line + len + 1;
+	*value_size = size - len - 1;
+	return true;
+}
+
+struct export_entry {
+	const char *fields[5];
+	size_t sizes[5];
+};
+
+enum export_field { EXPORT_MESSAGE, EXPORT_SENDER, EXPORT_COMM, EXPORT_UNIT, EXPORT_PID };
+
+static const char *const export_names[] = {
+	[EXPORT_MESSAGE] = "MESSAGE", [EXPORT_SENDER] = "SYSLOG_IDENTIFIER",
+	[EXPORT_COMM] = "_COMM",      [EXPORT_UNIT] = "UNIT",
+	[EXPORT_PID] = "_PID",
+};
+
+static int add_export_entry(struct log *log, const struct export_entry *export)
+{
+	char *copies[ARRAY_SIZE(export_names)] = { NULL };
+	struct log_entry entry = { .message = export->fields[EXPORT_MESSAGE],
+				   .size = export->sizes[EXPORT_MESSAGE] };
+	int r = 0;
+
+	if (!entry.message)
+		return 0;
+	for (size_t i = EXPORT_SENDER; i < ARRAY_SIZE(copies) && r == 0; i++)
+		if (export->fields[i]) {
+			copies[i] = strndup(export->fields[i], export->sizes[i]);
+			r = copies[i] ? 0 : -ENOMEM;
+		}
+	entry.sender = copies[EXPORT_SENDER];
+	entry.comm = copies[EXPORT_COMM];
+	entry.unit = copies[EXPORT_UNIT];
+	entry.pid = copies[EXPORT_PID] ? (uint32_t)strtoul(copies[EXPORT_PID], NULL, 10) : 0;
+	if (r == 0)
+		r = log_add_entry(log, &entry);
+	for (size_t i = 0; i < ARRAY_SIZE(copies); i++)
+		free(copies[i]);
+	return r;
+}
+
+/* Entries are divided by empty lines; fields with binary values are passed over. */
+static int add_export(struct log *log, const char *text, size_t size)
+{
+	struct export_entry export = { 0 };
+	const char *end = text + size;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t length = (size_t)((newline ? newline : end) - text);
+
+		for (size_t i = 0; i < ARRAY_SIZE(export_names); i++)
+			(void)(take_field(text, length, export_names[i], &export.fields[i],
+					  &export.sizes[i]));
+		if (length == 0) {
+			int r = add_export_entry(log, &export);
+
+			if (r < 0)
+				return r;
+			export = (struct export_entry){ 0 };
+		}
+		text += length + 1;
+	}
+	return add_export_entry(log, &export);
+}
+
+/* Keep the last LOG_LINES_MAX lines of @text. */
+static const char *tail_of(struct log *log, const char *text, size_t size)
+{
+	const char *s = text + size;
+
+	for (size_t lines = 0; s > text; s--)
+		if (s[-1] == '\n' && ++lines > LOG_LINES_MAX) {
+			log->cut = true;
+			break;
+		}
+	return s;
+}
+
+int log_add_text(struct log *log, const char *text, size_t size)
+{
+	const char *end = text + size;
+
+	text = tail_of(log, text, size);
+	if (end - text > 10 && memcmp(text, "__CURSOR=", 9) == 0)
+		return add_export(log, text, (size_t)(end - text));
+	while (text < end) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		size_t length = (size_t)((newline ? newline : end) - text);
+		int r = *text == '{' ? add_journal_json(log, text, length) : 0;
+
+		if (r == 0)
+			r = log_add_line(log, text, length, NULL);
+		if (r < 0)
+			return r;
+		text += length + 1;
+	}
+	return 0;
+}
+
+void log_done(struct log *log)
+{
+	for (size_t i = 0; i < log->memory_count; i++)
+		free(log->memory[i]);
+	free(log->memory);
+	free(log->lines);
+	*log = (struct log){ 0 };
+}

@@ -1,0 +1,228 @@
+#include "scanners/logprefix.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scanners/cleanup.h"
+
+enum { DATE_MAX = 40 };
+
+static bool digits(const char *s, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!isdigit((unsigned char)s[i]))
+			return false;
+	return true;
+}
+
+/* "12:22:21" with its fraction and zone; returns what is behind it, or NULL. */
+static const char *skip_clock(const char *s)
+{
+	if (!digits(s, 2) || s[2] != ':' || !digits(s + 3, 2) || s[5] != ':' || !digits(s + 6, 2))
+		return NULL;
+	s += strlen("00:00:00");
+	if ((*s == '.' || *s == ',') && isdigit((unsigned char)s[1]))
+		s += 1 + strspn(s + 1, "0123456789");
+	if (*s == 'Z')
+		s++;
+	else if ((*s == '+' || *s == '-') && isdigit((unsigned char)s[1]))
+		s += 1 + strspn(s + 1, "0123456789:");
+	return *s == ' ' || *s == '\t' || *s == ']' || *s == '\0' ? s : NULL;
+}
+
+/* The date in front may be in any language, but is no part of a message. */
+static const char *skip_time(const char *line)
+{
+	for (const char *s = line; *s && s - line < DATE_MAX && !strchr("=\"{(", *s); s++) {
+		const char *end = isdigit((unsigned char)*s) ? skip_clock(s) : NULL;
+
+		if (end)
+			return end;
+		if (*s == '[' && s > line && isupper((unsigned char)s[-1]))
+			return NULL; /* logrus's own "WARN[2021-…]" */
+	}
+	return NULL;
+}
+
+/* "[  247.436380] " of the kernel or of journalctl -o short-monotonic. */
+static const char *skip_uptime(const char *line)
+{
+	const char *s = line;
+
+	if (*s != '[')
+		return NULL;
+	s += 1 + strspn(s + 1, " ");
+	if (!isdigit((unsigned char)*s))
+		return NULL;
+	s += strspn(s, "0123456789");
+	if (*s != '.')
+		return NULL;
+	s += 1 + strspn(s + 1, "0123456789");
+	return *s == ']' ? s + 1 : NULL;
+}
+
+/*
+ * "name[123]: " or "name: " at @s. Returns what is behind it, or NULL.
+ */
+static const char *split_tag(const char *s, struct log_prefix *ret)
+{
+	size_t size = strcspn(s, " \t[]:={}\"");
+	const char *end = s + size;
+	unsigned long pid = 0;
+
+	if (size == 0)
+		return NULL;
+	if (*end == '[') {
+		char *behind;
+
+		if (!isdigit((unsigned char)end[1]))
+			return NULL;
+		pid = strtoul(end + 1, &behind, 10);
+		if (*behind != ']')
+			return NULL;
+		end = behind + 1;
+	}
+	if (*end != ':' || (end[1] && !isspace((unsigned char)end[1])))
+		return NULL;
+	ret->sender = s;
+	ret->sender_size = size;
+	ret->pid = pid > UINT32_MAX ? 0 : (uint32_t)pid;
+	return end[1] ? end + 2 : end + 1;
+}
+
+/* "][Moby           ][Info   ] " of Docker Desktop, behind its time. */
+static const char *skip_brackets(const char *s)
+{
+	if (*s == ']')
+		s++;
+	while (*s == '[') {
+		const char *end = strchr(s, ']');
+
+		if (!end || (end[1] != '[' && end[1] != ' '))
+			break;
+		s = end + 1;
+	}
+	return s;
+}
+
+static void split_behind_time(const char *s, struct log_prefix *ret)
+{
+	const char *rest, *second;
+
+	s = skip_brackets(s);
+	s += strspn(s, " \t");
+	ret->rest = s;
+	rest = split_tag(s, ret);
+	if (rest) {
+		ret->rest = rest;
+		return;
+	}
+	second = s + strcspn(s, " \t=\"[");
+	if (*second != ' ' && *second != '\t')
+		return;
+	ret->host_size = (size_t)(second - s);
+	second += strspn(second, " \t");
+	rest = split_tag(second, ret);
+	if (rest) {
+		ret->host = s;
+		ret->rest = rest;
+	} else {
+		ret->host_size = 0;
+	}
+}
+
+/* Kubernetes's "2024-01-01T00:00:00Z stderr F message". */
+static const char *skip_stream(const char *s)
+{
+	static const char *const streams[] = { " stdout F ", " stderr F ", " stdout P ",
+					       " stderr P " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(streams); i++)
+		if (strncmp(s, streams[i], strlen(streams[i])) == 0)
+			return s + strlen(streams[i]);
+	return NULL;
+}
+
+/* talosctl's "node: {…}". */
+static const char *skip_node(const char *line)
+{
+	const char *colon = line + strcspn(line, " \t:={\"");
+
+	return colon > line && strncmp(colon, ": {\"", 4) == 0 ? colon + 2 : NULL;
+}
+
+void log_prefix_split(const char *line, struct log_prefix *ret)
+{
+	const char *s = line + strspn(line, " \t"), *behind;
+
+	*ret = (struct log_prefix){ .host = "", .sender = "", .rest = line };
+	behind = skip_uptime(s);
+	if (behind) {
+		split_behind_time(behind, ret);
+		/* "[1.5] foo: bar" is a driver's; only a pid makes it a process. */
+		if (ret->pid == 0) {
+			ret->kernel = true;
+			ret->sender_size = ret->host_size = 0;
+			ret->rest = behind + strspn(behind, " ");
+		}
+		return;
+	}
+	behind = skip_time(s);
+	if (behind) {
+		const char *message = skip_stream(behind);
+
+		if (message)
+			ret->rest = message;
+		else
+			split_behind_time(behind, ret);
+		return;
+	}
+	behind = skip_node(s);
+	if (behind) {
+		ret->rest = behind;
+		return;
+	}
+	behind = split_tag(s, ret);
+	if (behind && ret->pid != 0)
+		ret->rest = behind;
+	else
+		ret->sender_size = 0;
+}
+
+static enum log_level level_named(const char *s)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = {
+		{ "trace", LOG_LEVEL_DEBUG }, { "debu", LOG_LEVEL_DEBUG },
+		{ "info", LOG_LEVEL_INFO },   { "warn", LOG_LEVEL_WARNING },
+		{ "erro", LOG_LEVEL_ERROR },  { "fata", LOG_LEVEL_FATAL },
+		{ "pani", LOG_LEVEL_FATAL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strncasecmp(s, names[i].name, strlen(names[i].name)) == 0)
+			return names[i].level;
+	return LOG_LEVEL_NONE;
+}
+
+enum log_level log_level_of(const char *text)
+{
+	static const char *const marks[] = { "level=", "\"level\":\"", "\"level\": \"" };
+
+	text += strspn(text, " \t");
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		const char *mark = strstr(text, marks[i]);
+
+		/* A level further inside is that of a quoted message. */
+		if (mark && (i > 0 || mark == text || strncmp(text, "time=", 5) == 0))
+			return level_named(mark + strlen(marks[i]));
+	}
+	if (isupper((unsigned char)text[0]) && strcspn(text, "[ ") == 4 && text[4] == '[')
+		return level_named(text);
+	if (strncmp(text, "panic: ", 7) == 0 || strncmp(text, "fatal error: ", 13) == 0)
+		return LOG_LEVEL_FATAL;
+	return LOG_LEVEL_NONE;
+}

@@ -1,0 +1,16 @@
+/* Who wrote a line of log, by the name in its prefix or by the journal's fields. */
+#ifndef SCANNERS_LOGSENDER_H
+#define SCANNERS_LOGSENDER_H
+
+#include "scanners/loglines.h"
+
+/* By the name in front of the line, "" if there is none. */
+enum log_source log_source_of(const char *sender, const char *text);
+
+/* By the journal's trusted fields, else by the name. */
+enum log_source log_source_of_entry(const struct log_entry *entry, const char *text);
+
+/* Is @text a sentence that no program but containerd says? */
+bool log_word_is_own(const char *text);
+
+#endif

@@ -1,0 +1,180 @@
+#include "scanners/signatures.h"
+
+#include <string.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/logpanic.h"
+#include "scanners/sightings.h"
+
+enum {
+	C = 1 << LOG_CONTAINERD,
+	B = 1 << LOG_BARE,
+	S = 1 << LOG_SUPERVISOR,
+	Y = 1 << LOG_SYSTEMD,
+	K = 1 << LOG_KERNEL,
+	FATAL = 1 << 16,
+	INFO = 1 << 17,
+};
+
+enum { PATTERNS_MAX = 24, WORDS_MAX = 3 };
+
+struct pattern {
+	unsigned who; /* 0 ends the list */
+	const char *words[WORDS_MAX];
+};
+
+#define SAID(who, ...) { (who), { __VA_ARGS__ } }
+
+static const struct row {
+	struct signature_info info;
+	bool (*matcher)(const struct sighting *sighting, struct signature_evidence *evidence);
+	struct pattern patterns[PATTERNS_MAX];
+} table[] = {
+#define SIGNATURE(name, id, class, verdict, what, needs, matcher, ...) \
+	[SIGNATURE_##name] = { { id, class, SIGNATURE_##verdict, what, needs }, \
+			       matcher, \
+			       { __VA_ARGS__ } },
+#include "scanners/signatures.def"
+#undef SIGNATURE
+};
+
+static bool line_matches(const struct log_line *line, const struct pattern *pattern)
+{
+	if (!(pattern->who & 1U << line->source))
+		return false;
+	if (line->level == LOG_LEVEL_DEBUG ||
+	    (line->level == LOG_LEVEL_INFO && !(pattern->who & INFO)))
+		return false;
+	if (pattern->who & FATAL && !sighting_is_fatal(line))
+		return false;
+	for (size_t i = 0; i < WORDS_MAX && pattern->words[i]; i++)
+		if (!log_contains(line->text, pattern->words[i]))
+			return false;
+	return true;
+}
+
+static bool line_shows(const struct log_line *line, const struct row *row)
+{
+	for (size_t i = 0; i < PATTERNS_MAX && row->patterns[i].who; i++)
+		if (line_matches(line, &row->patterns[i]))
+			return true;
+	return false;
+}
+
+/* Does the start show the row's signature? Fills @evidence with its lines. */
+static bool start_shows(const struct sighting *sighting, const struct row *row,
+			struct signature_evidence *evidence)
+{
+	bool shows = false;
+
+	evidence->count = 0;
+	for (size_t i = sighting->first; i < sighting->end; i++)
+		if (line_shows(&sighting->log->lines[i], row)) {
+			shows = true;
+			sighting_keep(evidence, i);
+		}
+	if (row->matcher && row->matcher(sighting, evidence))
+		shows = true;
+	return shows;
+}
+
+static enum signature signature_of_start(const struct sighting *sighting,
+					 struct signature_evidence *evidence)
+{
+	for (size_t i = 0; i < SIGNATURE_NONE; i++)
+		if (start_shows(sighting, &table[i], evidence))
+			return (enum signature)i;
+	evidence->count = 0;
+	return SIGNATURE_NONE;
+}
+
+/*
+ * Does the last start say something else? A healthy one leaves nothing to cure,
+ * and another complaint is another cause. One that has only begun says nothing.
+ */
+static bool last_start_differs(const struct log *log, const struct signature_finding *finding)
+{
+	const struct sighting last = sighting_of(log, log->starts - 1);
+
+	return !finding->in_last && (sighting_booted(&last) || sighting_has_problem(&last));
+}
+
+static void judge(const struct log *log, enum signature worst, struct signature_finding *ret)
+{
+	const struct signature_info *info = &table[worst].info;
+	struct signature_evidence ignored;
+
+	*ret = (struct signature_finding){
+		.signature = worst,
+		.verdict = info->verdict,
+		.needs = info->needs,
+		.starts = log->starts,
+	};
+	for (uint32_t start = 0; start < log->starts; start++) {
+		const struct sighting sighting = sighting_of(log, start);
+		bool shows = start_shows(&sighting, &table[worst], &ignored);
+
+		ret->shown_in += shows;
+		ret->in_last = shows;
+	}
+	if (ret->starts > 1 && ret->shown_in == ret->starts)
+		ret->needs &= ~(unsigned)NEED_REPEAT;
+	if (info->verdict != SIGNATURE_HANDS_OFF && ret->starts > 0 && last_start_differs(log, ret))
+		ret->verdict = SIGNATURE_UNDECIDED;
+}
+
+void signature_find(const struct log *log, struct signature_finding *ret,
+		    struct signature_evidence *ret_evidence)
+{
+	struct signature_evidence evidence = { .count = 0 }, best = { .count = 0 };
+	enum signature worst = SIGNATURE_NONE;
+
+	for (uint32_t start = 0; start < log->starts; start++) {
+		const struct sighting sighting = sighting_of(log, start);
+		enum signature shown = signature_of_start(&sighting, &evidence);
+
+		if (shown <= worst) {
+			worst = shown;
+			best = evidence;
+		}
+	}
+	judge(log, worst, ret);
+	if (ret_evidence)
+		*ret_evidence = best;
+}
+
+const struct signature_info *signature_info(enum signature signature)
+{
+	return &table[signature].info;
+}
+
+const char *signature_verdict_name(enum signature_verdict verdict)
+{
+	static const char *const names[] = {
+		[SIGNATURE_UNDECIDED] = "undecided",
+		[SIGNATURE_HANDS_OFF] = "hands-off",
+		[SIGNATURE_PARTIAL] = "partial",
+		[SIGNATURE_QUARANTINE] = "quarantine-root",
+	};
+
+	return names[verdict];
+}
+
+const char *signature_need_name(enum signature_need need)
+{
+	static const struct {
+		enum signature_need need;
+		const char *name;
+	} names[] = {
+		{ NEED_BOLT_CHECK, "bolt-check" },  { NEED_SPACE, "space-now" },
+		{ NEED_LOCK, "lock-holder" },	    { NEED_MOUNTS, "mount-table" },
+		{ NEED_SHIMS, "shim-probe" },	    { NEED_LEFTOVERS, "leftover-count" },
+		{ NEED_REPEAT, "same-in-every-start" }, { NEED_UNCHANGED, "version-and-config-unchanged" },
+		{ NEED_DISK, "disk-health" },	    { NEED_LOG, "log-of-a-whole-start" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].need == need)
+			return names[i].name;
+	return "";
+}

@@ -1,0 +1,373 @@
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "recover/triage_input.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/loglines.h"
+#include "scanners/signatures.h"
+#include "scanners/text.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/tap.h"
+
+#define FIXTURES "tests/fixtures/triage"
+#define CASES "../shared/triage-cases" /* real ones, where they are at hand */
+#define MANUAL "docs/TRIAGE.md"
+
+enum { FILE_MAX = 1024 * 1024 };
+
+static struct signature_finding judge(const char *text)
+{
+	cleanup_log struct log log = { 0 };
+	struct signature_finding finding = { 0 };
+
+	CHECK_EQ(triage_input_add(&log, text, strlen(text)), 0);
+	log_settle(&log);
+	signature_find(&log, &finding, NULL);
+	return finding;
+}
+
+/* "rule.what.log": the rule that each of our own logs must show. */
+static void test_fixtures(void)
+{
+	bool shown[SIGNATURE_COUNT] = { false };
+	cleanup_dir DIR *dir = opendir(FIXTURES);
+	const struct dirent *entry;
+
+	if (!CHECK(dir != NULL))
+		return;
+	while ((entry = readdir(dir))) {
+		cleanup_free char *path = text_print(FIXTURES "/%s", entry->d_name), *text = NULL;
+		cleanup_free char *want = strndup(entry->d_name, strcspn(entry->d_name, "."));
+		struct signature_finding finding;
+
+		if (entry->d_name[0] == '.' || !CHECK_EQ(dir_read_path(path, FILE_MAX, &text, NULL), 0))
+			continue;
+		finding = judge(text);
+		shown[finding.signature] = true;
+		if (!CHECK_STR(signature_info(finding.signature)->id, want))
+			printf("# in %s\n", path);
+		CHECK_EQ(finding.verdict, signature_info(finding.signature)->verdict);
+	}
+	for (int i = 0; i < SIGNATURE_COUNT; i++)
+		if (!CHECK(shown[i]))
+			printf("# no fixture shows %s\n", signature_info(i)->id);
+}
+
+struct score {
+	char class[64];
+	unsigned cases, right, undecided, wrong;
+};
+
+static struct score *score_of(struct score *scores, size_t *count, const char *class)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (strcmp(scores[i].class, class) == 0)
+			return &scores[i];
+	(void)snprintf(scores[*count].class, sizeof(scores[*count].class), "%s", class);
+	return &scores[(*count)++];
+}
+
+static bool same_kind(const char *a, const char *b)
+{
+	size_t len = strcspn(a, ":");
+
+	return len == strcspn(b, ":") && strncmp(a, b, len) == 0;
+}
+
+/*
+ * Right: what the log alone allows. Undecided where it would have decided is no
+ * error, another answer is one, and a fresh root that nobody needed is the one
+ * that must never be.
+ */
+static void score_case(const char *name, const char *text, const json_t *json, struct score *score)
+{
+	struct signature_finding finding = judge(text);
+	const char *got = signature_verdict_name(finding.verdict);
+	const char *want = json_string_value(json_object_get(json, "from_log_alone"));
+	const char *final = json_string_value(json_object_get(json, "verdict"));
+
+	score->cases++;
+	if (same_kind(got, want))
+		score->right++;
+	else if (finding.verdict == SIGNATURE_UNDECIDED)
+		score->undecided++;
+	else if (!CHECK_EQ(++score->wrong, 0))
+		printf("# %s: got %s (%s), want %s\n", name, got,
+		       signature_info(finding.signature)->id, want);
+	if (finding.verdict == SIGNATURE_QUARANTINE && !CHECK(same_kind(final, "quarantine-root")))
+		printf("# %s: a fresh root, but the cause is %s\n", name, final);
+}
+
+static void print_scores(const struct score *scores, size_t count)
+{
+	struct score total = { "all", 0, 0, 0, 0 };
+
+	printf("#| %-28s %5s %5s %9s %5s\n", "class", "cases", "right", "undecided", "wrong");
+	for (size_t i = 0; i <= count; i++) {
+		const struct score *s = i < count ? &scores[i] : &total;
+
+		printf("#| %-28s %5u %5u %9u %5u\n", s->class, s->cases, s->right, s->undecided,
+		       s->wrong);
+		total.cases += s->cases;
+		total.right += s->right;
+		total.undecided += s->undecided;
+		total.wrong += s->wrong;
+	}
+}
+
+static void test_real_cases(void)
+{
+	enum { CLASSES_MAX = 100 };
+	static struct score scores[CLASSES_MAX];
+	size_t count = 0;
+	cleanup_dir DIR *dir = opendir(CASES);
+	const struct dirent *entry;
+
+	if (!dir) {
+		tap_skip("no " CASES);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		cleanup_free char *path = text_print(CASES "/%s", entry->d_name), *text = NULL;
+		json_t *json;
+
+		if (!strstr(entry->d_name, ".json") || dir_read_path(path, FILE_MAX, &text, NULL) < 0)
+			continue;
+		json = json_loads(text, 0, NULL);
+		if (CHECK(json != NULL) && CHECK(count < CLASSES_MAX)) {
+			const char *class = json_string_value(json_object_get(json, "cause_class"));
+
+			score_case(entry->d_name, text, json, score_of(scores, &count, class));
+		}
+		json_decref(json);
+	}
+	print_scores(scores, count);
+}
+
+#define PANIC(pid) "Nov 23 10:15:01 n containerd[" pid "]: panic: invalid page type: 0: 0\n"
+#define STARTING(pid) \
+	"Nov 23 10:15:01 n containerd[" pid "]: time=\"x\" level=info msg=\"starting containerd\"\n"
+
+static void test_starts_are_counted(void)
+{
+	struct signature_finding once = judge(STARTING("1") PANIC("1"));
+	struct signature_finding thrice = judge(STARTING("1") PANIC("1") STARTING("2") PANIC("2")
+							STARTING("3") PANIC("3"));
+	struct signature_finding begun = judge(STARTING("1") PANIC("1") STARTING("2"));
+
+	CHECK_EQ(once.starts, 1);
+	CHECK_EQ(once.shown_in, 1);
+	CHECK(once.needs & NEED_REPEAT);
+	CHECK_EQ(thrice.starts, 3);
+	CHECK_EQ(thrice.shown_in, 3);
+	CHECK(!(thrice.needs & NEED_REPEAT)); /* it was seen to repeat */
+	CHECK(thrice.needs & NEED_BOLT_CHECK);
+	CHECK_EQ(begun.starts, 2);
+	CHECK(!begun.in_last);
+	CHECK_EQ(begun.verdict, SIGNATURE_QUARANTINE); /* the last one has not failed yet */
+}
+
+/* What the last start says counts against what earlier ones said. */
+static void test_a_last_start_that_differs(void)
+{
+	struct signature_finding healed = judge(
+		STARTING("1") PANIC("1") STARTING("2")
+		"Nov 23 10:15:01 n containerd[2]: level=info msg=\"containerd successfully booted\"\n");
+	struct signature_finding other = judge(
+		STARTING("1") PANIC("1") STARTING("2")
+		"Nov 23 10:15:01 n containerd[2]: time=\"x\" level=error msg=\"nobody knows\"\n");
+	struct signature_finding full = judge(
+		STARTING("1") PANIC("1") STARTING("2")
+		"Nov 23 10:15:01 n containerd[2]: containerd: mkdir /x: no space left on device\n");
+
+	CHECK_EQ(healed.verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(other.verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(full.verdict, SIGNATURE_HANDS_OFF);
+	CHECK_STR(signature_info(full.signature)->id, "log-no-space");
+}
+
+/* The same panic, with one thing changed that makes it somebody else's. */
+static void test_who_panics(void)
+{
+	static const struct {
+		const char *log;
+		bool quarantine;
+	} cases[] = {
+		{ "Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "2026-11-23T10:15:01+0000 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "2026-11-23T10:15:01.123456+08:00 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "[    9.123456] n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 10:15:01 containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 10:15:01 n microk8s.daemon-containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 10:15:01 n containerd-shim[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n containerd-stargz-grpc[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n mycontainerd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n dockerd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "[    9.123456] containerd: panic: invalid page type: 0: 0\n", false },
+		{ "panic: invalid page type: 0: 0\n", false },
+		{ "{\"_COMM\":\"containerd-shim\",\"SYSLOG_IDENTIFIER\":\"containerd\",\"_PID\":\"7\","
+		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", false },
+		{ "{\"_COMM\":\"containerd\",\"SYSLOG_IDENTIFIER\":\"x\",\"_PID\":\"7\","
+		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", true },
+		{ "Nov 23 10:15:01 n containerd[1]: time=\"x\" level=info msg=\"panic: invalid page type: 0: 0\"\n",
+		  false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (!CHECK_EQ(judge(cases[i].log).verdict == SIGNATURE_QUARANTINE,
+			      cases[i].quarantine))
+			printf("# %s", cases[i].log);
+}
+
+static void test_systemd_given_apart(void)
+{
+	static const struct {
+		struct triage_systemd systemd;
+		const char *rule;
+	} cases[] = {
+		{ { NULL, "203/EXEC" }, "log-not-executed" },
+		{ { NULL, "127" }, "log-loader" },
+		{ { "oom-kill", "killed/KILL" }, "log-out-of-memory" },
+		{ { "signal", "killed/KILL" }, "log-killed" },
+		{ { "signal", "KILL" }, "log-killed" },
+		{ { "core-dump", "dumped 5/TRAP" }, "log-broken-binary" },
+		{ { "timeout", NULL }, "log-start-timeout" },
+		{ { "exit-code", "1" }, "log-undecided" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_log struct log log = { 0 };
+		struct signature_finding finding;
+
+		CHECK_EQ(triage_input_add_systemd(&log, &cases[i].systemd), 0);
+		log_settle(&log);
+		signature_find(&log, &finding, NULL);
+		CHECK_STR(signature_info(finding.signature)->id, cases[i].rule);
+	}
+}
+
+static void test_evidence_is_the_deciding_line(void)
+{
+	static const char text[] = STARTING("1") PANIC("1");
+	cleanup_log struct log log = { 0 };
+	struct signature_evidence evidence;
+	struct signature_finding finding;
+
+	CHECK_EQ(log_add_text(&log, text, strlen(text)), 0);
+	log_settle(&log);
+	signature_find(&log, &finding, &evidence);
+	CHECK_EQ(evidence.count, 1);
+	CHECK_STR(log.lines[evidence.lines[0]].raw,
+		  "Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0");
+}
+
+static void test_an_empty_log_decides_nothing(void)
+{
+	struct signature_finding finding = judge("");
+
+	CHECK_EQ(finding.signature, SIGNATURE_NONE);
+	CHECK_EQ(finding.verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(finding.starts, 0);
+}
+
+static void test_cut_lines(void)
+{
+	CHECK(log_contains("error=\"no space left on device\"", "no space left on device"));
+	CHECK(log_contains("error=\"no space le", "no space left on device"));
+	CHECK(log_contains("error=\"no space lef>", "no space left on device"));
+	CHECK(!log_contains("error=\"no space", "no space left on device"));
+	CHECK(!log_contains("error=\"no space left\"", "no space left on device"));
+}
+
+/* Only the end of an endless log is kept, and that is said. */
+static void test_bounds(void)
+{
+	cleanup_log struct log log = { 0 };
+	cleanup_text struct text text = { 0 };
+
+	for (int i = 0; i < LOG_LINES_MAX + 100; i++)
+		CHECK_EQ(text_add_string(&text, "x\n"), 0);
+	CHECK_EQ(text_add_string(&text, PANIC("1")), 0);
+	CHECK_EQ(log_add_text(&log, text.string, text.length), 0);
+	CHECK_EQ(log.count, LOG_LINES_MAX);
+	CHECK(log.cut);
+	CHECK(strstr(log.lines[log.count - 1].raw, "panic"));
+}
+
+static void test_memory_faults(void)
+{
+	for (int n = 1;; n++) {
+		cleanup_log struct log log = { 0 };
+		int r;
+
+		fault_arm("realloc", n, ENOMEM);
+		r = log_add_text(&log, PANIC("1") PANIC("2"), strlen(PANIC("1") PANIC("2")));
+		if (!fault_fired()) {
+			CHECK_EQ(r, 0);
+			break;
+		}
+		CHECK_EQ(r, -ENOMEM);
+	}
+}
+
+/* The section of @id in @manual, from its heading to the next one. */
+static char *section_of(const char *manual, const char *id)
+{
+	cleanup_free char *heading = text_print("\n### %s\n", id);
+	const char *start = strstr(manual, heading), *end;
+
+	if (!start)
+		return NULL;
+	start += strlen(heading);
+	end = strstr(start, "\n##");
+	return strndup(start, end ? (size_t)(end - start) : strlen(start));
+}
+
+/* Every signature has its section, which tells its verdict and needs; no other has one. */
+static void test_manual(void)
+{
+	cleanup_free char *manual = NULL;
+	unsigned headings = 0;
+
+	if (!CHECK_EQ(dir_read_path(MANUAL, FILE_MAX, &manual, NULL), 0))
+		return;
+	for (int i = 0; i < SIGNATURE_COUNT; i++) {
+		const struct signature_info *info = signature_info(i);
+		cleanup_free char *section = section_of(manual, info->id);
+		const char *verdict = signature_verdict_name(info->verdict);
+
+		if (!CHECK(section != NULL) || !CHECK(strstr(section, verdict)))
+			printf("# %s\n", info->id);
+		for (unsigned bit = 1; section && bit <= NEED_LOG; bit <<= 1) {
+			bool named = strstr(section, signature_need_name(bit));
+
+			if (!CHECK_EQ(named, !!(info->needs & bit)))
+				printf("# %s: %s\n", info->id, signature_need_name(bit));
+		}
+	}
+	for (const char *at = manual; (at = strstr(at, "\n### log-")); at++)
+		headings++;
+	CHECK_EQ(headings, SIGNATURE_COUNT);
+}
+
+int main(void)
+{
+	RUN(test_fixtures);
+	RUN(test_real_cases);
+	RUN(test_starts_are_counted);
+	RUN(test_a_last_start_that_differs);
+	RUN(test_who_panics);
+	RUN(test_systemd_given_apart);
+	RUN(test_evidence_is_the_deciding_line);
+	RUN(test_an_empty_log_decides_nothing);
+	RUN(test_cut_lines);
+	RUN(test_bounds);
+	RUN(test_memory_faults);
+	RUN(test_manual);
+	return tap_done();
+}
