@@ -1,0 +1,39 @@
+#!/bin/bash
+# The triage command: its forms of input and output.
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
+
+fixtures=tests/fixtures/triage
+panic=$fixtures/log-bolt-panic.root-zero.log
+tool=$BUILD/containerd-recover
+
+field() { # NAME: a member of the JSON on stdin
+    sed -n "s/^ *\"$1\": \"\?\([^\",]*\)\"\?,\?\$/\1/p"
+}
+
+text=$("$tool" triage "$panic")
+like "text names the verdict" "$text" 'verdict:  quarantine-root'
+like "text names the rule" "$text" 'rule:     log-bolt-panic \(bolt-corrupt\)'
+like "text shows the evidence" "$text" 'evidence: .*panic: invalid page type: 0: 0'
+like "text says what it would have to know" "$text" 'needs:    bolt-check'
+
+json=$("$tool" triage --format=json - <"$panic")
+is "JSON from standard input has the verdict" "$(field verdict <<<"$json")" quarantine-root
+is "JSON has the class" "$(field class <<<"$json")" bolt-corrupt
+is "JSON has the starts" "$(field starts <<<"$json")" 1
+is "hands-off says why" \
+    "$("$tool" triage --format=json "$fixtures/log-no-space.quota.log" | field verdict)" \
+    "hands-off:no space left"
+is "what systemd knew can be given" \
+    "$("$tool" triage --format=json --exit-status=203/EXEC /dev/null | field rule)" log-not-executed
+is "a result alone decides what it can" \
+    "$("$tool" triage --format=json --result=timeout /dev/null | field verdict)" undecided
+is "no control character gets through" \
+    "$(printf 'Nov 23 10:15:01 n containerd[1]: \033[2Jpanic: invalid page type: 0: 0\n' |
+        "$tool" triage - | tr -d '\n -~' | wc -c)" 0
+
+fails "a missing file is an error" "$tool" triage /nonexistent
+fails "an unknown format is an error" "$tool" triage --format=yaml "$panic"
+fails "no file is an error" "$tool" triage
+ok "help" "$tool" triage --help
+tap_done
