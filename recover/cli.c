@@ -189,17 +189,15 @@ int cli_parse(int argc, char **argv, unsigned options, const char *about, const 
 {
 	struct option longs[ARRAY_SIZE(rows) + 1] = { 0 };
 	struct cli cli = { .max_rate = -1 };
-	char shorts[16] = "hv";
+	char shorts[8];
 	size_t n = 0;
 	int option;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (!rows[i].belongs || (rows[i].belongs & options))
 			longs[n++] = rows[i].option;
-	if (options & CLI_DRY_RUN)
-		(void)strcat(shorts, "n");
-	if (options & CLI_YES)
-		(void)strcat(shorts, "y");
+	(void)snprintf(shorts, sizeof(shorts), "hv%s%s", options & CLI_DRY_RUN ? "n" : "",
+		       options & CLI_YES ? "y" : "");
 	optind = 0;
 	while ((option = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
 		if (option == 'h') {

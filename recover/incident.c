@@ -159,7 +159,7 @@ static void mark_pending(int records_fd)
 
 static void fill_times(const struct ticket *ticket, struct incident_report *report)
 {
-	(void)strcpy(report->id, ticket->id);
+	memcpy(report->id, ticket->id, sizeof(report->id));
 	memcpy(report->msec, ticket->stages.msec, sizeof(report->msec));
 }
 

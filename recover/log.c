@@ -78,6 +78,6 @@ const char *log_name(const char *name)
 	int n = strvisx(buffer, name, len < SHOWN ? len : SHOWN, VIS_CSTYLE | VIS_NL | VIS_TAB);
 
 	if (len > SHOWN)
-		(void)strcpy(buffer + n, "...");
+		memcpy(buffer + n, "...", sizeof("..."));
 	return buffer;
 }

@@ -230,6 +230,7 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		return;
 	}
 	r = purge_ticket(run, &ticket);
+	run->id = NULL; /* was the ticket's */
 	if (r == 0)
 		round->purged++;
 	else if (r < 0) {

@@ -216,7 +216,7 @@ static int open_in(const struct data_root *place, bool inside, const char *id, b
 	if (strlen(id) >= sizeof(ticket.id) || strchr(id, '/') || id[0] == '.')
 		return -ENOENT;
 	ticket.inside = inside;
-	(void)strcpy(ticket.id, id);
+	(void)snprintf(ticket.id, sizeof(ticket.id), "%s", id);
 	ticket.fd = dir_open_beneath(jail_fd, id);
 	if (ticket.fd < 0)
 		return ticket.fd;
@@ -307,7 +307,7 @@ static int add_ids(const struct data_root *place, bool inside, char ***ids, int 
 	n = scandirat(fd, ".", &entries, is_id, NULL);
 	if (n < 0)
 		return -errno;
-	bigger = reallocarray(*ids, (size_t)(count + n + 1), sizeof(**ids));
+	bigger = reallocarray(*ids, (size_t)count + (size_t)n + 1, sizeof(**ids));
 	if (bigger)
 		*ids = bigger;
 	else

@@ -14,7 +14,7 @@
 
 static int same_mount(int a, int b)
 {
-	uint64_t ida, idb;
+	uint64_t ida = 0, idb = 0;
 	int r;
 
 	r = dir_mount_id(a, &ida);
@@ -83,7 +83,7 @@ int dir_next(struct __dirstream *stream, const char **ret_name, unsigned char *r
 
 	do {
 		errno = 0;
-		entry = readdir(stream);
+		entry = readdir(stream); /* NOLINT(clang-analyzer-core.NonNullParamChecker) */
 		if (!entry)
 			return -errno;
 	} while (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);

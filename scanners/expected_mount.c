@@ -59,9 +59,9 @@ static char *mount_unit_name(const char *path)
 		else if (plain)
 			*to++ = *from;
 		else
-			to += sprintf(to, "\\x%02x", (unsigned char)*from);
+			to += snprintf(to, sizeof("\\x00"), "\\x%02x", (unsigned char)*from);
 	}
-	(void)strcpy(to, ".mount");
+	memcpy(to, ".mount", sizeof(".mount"));
 	return name;
 }
 
