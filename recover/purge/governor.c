@@ -14,16 +14,30 @@ enum {
 void governor_init(struct governor *governor)
 {
 	governor->gentle_rate = GENTLE_RATE_MAX;
-	governor->urgent = false;
+	governor->urgent = governor->short_of_bytes = governor->short_of_inodes = false;
 	governor->usual_usec = 0;
 	governor->why = "free";
 }
 
-static bool is_short(bool was_urgent, unsigned mark, double free_percent)
+static bool is_short(bool was, unsigned mark, double free_percent)
 {
 	if (!mark || free_percent < 0)
 		return false;
-	return free_percent < mark + (was_urgent ? HYSTERESIS_PERCENT : 0);
+	return free_percent < mark + (was ? HYSTERESIS_PERCENT : 0);
+}
+
+/* Why it must be urgent, or NULL. */
+static const char *urgency(struct governor *governor, const struct governor_sample *sample)
+{
+	governor->short_of_bytes = is_short(governor->short_of_bytes, governor->bytes_percent,
+					    sample->bytes_percent);
+	governor->short_of_inodes = is_short(governor->short_of_inodes, governor->inodes_percent,
+					     sample->inodes_percent);
+	if (governor->asked)
+		return "asked";
+	if (governor->short_of_bytes)
+		return "bytes";
+	return governor->short_of_inodes ? "inodes" : NULL;
 }
 
 /* The lowest of late: it forgets slowly, since a tree gets colder and warmer. */
@@ -59,14 +73,9 @@ static void speed_up(struct governor *governor)
 
 unsigned governor_next(struct governor *governor, const struct governor_sample *sample)
 {
-	bool was = governor->urgent;
+	const char *reason = urgency(governor, sample);
 	unsigned max = governor->max_rate;
-	const char *reason = governor->asked ? "asked" : NULL;
 
-	if (!reason && is_short(was, governor->bytes_percent, sample->bytes_percent))
-		reason = "bytes";
-	if (!reason && is_short(was, governor->inodes_percent, sample->inodes_percent))
-		reason = "inodes";
 	governor->urgent = reason;
 	if (reason) {
 		governor->why = reason;

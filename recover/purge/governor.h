@@ -19,7 +19,7 @@ struct governor {
 	unsigned bytes_percent, inodes_percent; /* urgent below; 0: never */
 	unsigned max_rate; /* of both modes; 0: none */
 
-	bool urgent;
+	bool urgent, short_of_bytes, short_of_inodes;
 	const char *why;
 	unsigned gentle_rate;
 	unsigned usual_usec; /* an unlink when nothing is in its way */

@@ -88,6 +88,8 @@ int window_read(struct window *window, int fd)
 {
 	ssize_t used = getdents64(fd, window->buffer, window->size);
 
+	if (used < 0 && errno == ENOENT)
+		used = 0; /* somebody else removed the directory */
 	if (used < 0)
 		return -errno;
 	window->full = (size_t)used + RECORD_MAX > window->size;
