@@ -13,7 +13,7 @@
 #include "scanners/cleanup.h"
 
 enum { OPT_ROOT = 256, OPT_STATE, OPT_CONFIG, OPT_UNIT, OPT_FORMAT, OPT_FORCE, OPT_FACTS, OPT_LAST,
-       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU };
+       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT };
 
 static const struct option_row {
 	unsigned belongs; /* 0: every command has it */
@@ -36,6 +36,7 @@ static const struct option_row {
 	{ CLI_BUDGET, { "budget", required_argument, NULL, OPT_BUDGET }, "--budget=SEC   seconds to spend" },
 	{ CLI_TOP, { "top", required_argument, NULL, OPT_TOP }, "--top=N        how many to list" },
 	{ CLI_NCDU, { "ncdu", required_argument, NULL, OPT_NCDU }, "--ncdu=FILE    write the tree for `ncdu -f FILE` instead (- for stdout)" },
+	{ CLI_LIMIT, { "limit", required_argument, NULL, OPT_LIMIT }, "--limit=N      sandboxes released at most" },
 	{ CLI_FORMAT, { "format", required_argument, NULL, OPT_FORMAT }, "--format=FMT   text or json" },
 	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  say more" },
 	{ 0, { "help", no_argument, NULL, 'h' }, "-h, --help     show this help" },
@@ -137,6 +138,8 @@ static int take_option(int option, unsigned options, struct cli *cli)
 		return take_number("budget", optarg, &cli->budget_sec);
 	case OPT_TOP:
 		return take_number("top", optarg, &cli->top);
+	case OPT_LIMIT:
+		return take_number("limit", optarg, &cli->limit);
 	case OPT_FULL:
 		cli->full = true;
 		return 0;

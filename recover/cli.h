@@ -29,6 +29,7 @@ enum cli_option {
 	CLI_BUDGET = 1 << 14,	/* --budget=SECONDS */
 	CLI_TOP = 1 << 15,	/* --top=N */
 	CLI_NCDU = 1 << 16,	/* --ncdu=FILE */
+	CLI_LIMIT = 1 << 17, /* --limit=N */
 };
 
 struct cli {
@@ -38,6 +39,7 @@ struct cli {
 	const char *facts_file, *ncdu_file;
 	const char *argument;
 	long long max_rate; /* -1: not given */
+	unsigned limit;	    /* 0: not given */
 	unsigned budget_sec, top; /* 0: not given */
 };
 

@@ -29,6 +29,7 @@ struct policy {
 	/* [sweep] */
 	uint64_t plugin_sec;	  /* longest run of one CNI plugin */
 	uint64_t plugins_at_once;
+	uint64_t min_age_sec; /* with containerd up: what is younger may be in the making */
 	/* [purge] */
 	uint64_t max_rate;    /* entries per second, 0: as the node can bear */
 	uint64_t max_workers; /* ceiling of threads */

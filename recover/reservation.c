@@ -22,7 +22,7 @@ enum {
 #define LOCK_NAME "lock"
 
 struct item {
-	const struct sandbox *sandbox;
+	const struct sandbox *sandbox; /* NULL: nobody's, an empty file */
 	const struct reservation *reservation;
 };
 
@@ -66,7 +66,7 @@ static int release_one(int network_fd, const struct item *item)
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (strcmp(id, item->sandbox->id) != 0)
+	if (strcmp(id, item->sandbox ? item->sandbox->id : "") != 0)
 		return -ESTALE;
 	if (unlinkat(network_fd, item->reservation->address, 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -194,26 +194,47 @@ static int by_network(const void *a, const void *b)
 	return order ? order : strcmp(x->network, y->network);
 }
 
-int reservations_release(const struct inventory *lost, unsigned lock_msec,
-			 struct reservation_result *ret)
+static int release_items(struct items *items, unsigned lock_msec, struct reservation_result *ret)
 {
-	cleanup_items struct items items = { 0 };
-	int first = 0, r;
+	int first = 0;
 
-	r = select_items(lost, &items, ret);
-	if (r < 0)
-		return r;
-	if (items.count)
-		qsort(items.items, items.count, sizeof(*items.items), by_network);
-	for (size_t i = 0, end; i < items.count; i = end) {
-		for (end = i + 1; end < items.count; end++)
-			if (by_network(&items.items[i], &items.items[end]) != 0)
+	if (items->count)
+		qsort(items->items, items->count, sizeof(*items->items), by_network);
+	for (size_t i = 0, end; i < items->count; i = end) {
+		int r;
+
+		for (end = i + 1; end < items->count; end++)
+			if (by_network(&items->items[i], &items->items[end]) != 0)
 				break;
-		r = release_network(&items.items[i], end - i, lock_msec, ret);
+		r = release_network(&items->items[i], end - i, lock_msec, ret);
 		if (r < 0 && first == 0)
 			first = r;
 	}
 	return first;
+}
+
+int reservations_release(const struct inventory *lost, unsigned lock_msec,
+			 struct reservation_result *ret)
+{
+	cleanup_items struct items items = { 0 };
+	int r = select_items(lost, &items, ret);
+
+	return r < 0 ? r : release_items(&items, lock_msec, ret);
+}
+
+int reservations_release_empty(const struct inventory *inventory, unsigned lock_msec,
+			       struct reservation_result *ret)
+{
+	cleanup_items struct items items = { 0 };
+
+	for (size_t i = 0; i < inventory->empty_reservation_count; i++) {
+		struct item *item = ARRAY_ADD(items.items, items.count);
+
+		if (!item)
+			return -ENOMEM;
+		item->reservation = &inventory->empty_reservations[i];
+	}
+	return release_items(&items, lock_msec, ret);
 }
 
 /* In host-local's own form: the id, CR LF, the interface, and no end of line. */

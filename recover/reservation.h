@@ -29,6 +29,14 @@ int reservations_release(const struct inventory *lost, unsigned lock_msec,
 			 struct reservation_result *ret);
 
 /*
+ * Release what host-local left without an owner when it died while it wrote:
+ * @inventory's empty_reservations, those that are still empty under the lock.
+ * Same results.
+ */
+int reservations_release_empty(const struct inventory *inventory, unsigned lock_msec,
+			       struct reservation_result *ret);
+
+/*
  * Make sure that @reservation is @id's, taking it (back) if it is free. Returns 1
  * if it is, 0 if it is another's, or a negative errno.
  */

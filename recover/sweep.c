@@ -151,7 +151,9 @@ static void count_results(struct sweep *sweep, struct sweep_result *ret)
 							sweep->outcomes[i]);
 
 		note(sweep, network);
-		if (sweep->results[i] < 0 || network < 0)
+		if (sweep->results[i] == 0)
+			sweep->results[i] = network;
+		if (sweep->results[i] < 0)
 			ret->failed++;
 		else
 			ret->released++;
@@ -176,6 +178,8 @@ int sweep_sandboxes(const struct config *config, const struct inventory *lost,
 					outcomes));
 		release_network(&sweep, config, options);
 		count_results(&sweep, &result);
+		if (options->results)
+			memcpy(options->results, results, lost->sandbox_count * sizeof(*results));
 	}
 	*ret = result;
 	return sweep.first;

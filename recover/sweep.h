@@ -18,6 +18,8 @@ struct sweep_options {
 	const char *ticket;   /* quarantine whose bundles were moved aside, or NULL */
 	unsigned plugin_msec; /* bound on one run of a CNI plugin */
 	unsigned parallel;    /* CNI DELs at once */
+	int *results;	      /* NULL, or room for one per sandbox: 0 if nothing is left of it,
+				 else a negative errno */
 };
 
 struct sweep_result {

@@ -142,6 +142,7 @@ int bundle_read(int ns_fd, const char *ns, const char *id, struct bundle *ret)
 
 	if (fd < 0)
 		return fd;
+	(void)dir_changed(ns_fd, id, &bundle.changed_sec); /* 0 says unknown */
 	r = copy(&bundle.ns, ns);
 	if (r == 0)
 		r = copy(&bundle.id, id);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define BUNDLE_TASKS "io.containerd.runtime.v2.task"
@@ -23,6 +24,7 @@ struct bundle {
 	char *runtime_binary; /* NULL if the file is not there */
 	char *shim_address;   /* "unix:///run/containerd/s/…", NULL if unknown */
 	pid_t init;	      /* as written in init.pid: not checked; 0 if unknown */
+	int64_t changed_sec;  /* of the directory; 0 if unknown */
 	bool readable;	      /* false: config.json is missing or torn; only ns and id are known */
 };
 

@@ -191,6 +191,7 @@ static int add_file(struct cnicache *cache, int fd, const char *name)
 
 		return skipped ? copy(skipped, name) : -ENOMEM;
 	}
+	(void)dir_changed(fd, name, &entry.changed_sec); /* 0 says unknown */
 	added = ARRAY_ADD(cache->items, cache->count);
 	if (!added) {
 		cnicache_entry_done(&entry);

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CNI_CACHE_DIR "/var/lib/cni/results"
 
@@ -29,6 +30,7 @@ struct cnicache_entry {
 	size_t link_count;
 	char **addresses; /* "10.88.0.7", without the prefix length */
 	size_t address_count;
+	int64_t changed_sec; /* of the file; 0 if unknown or parsed from memory */
 	char *data_dir; /* host-local's dataDir in the configuration, NULL: the default */
 	json_t *entry;	/* the whole file */
 	json_t *config; /* the decoded configuration list */

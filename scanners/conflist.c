@@ -66,12 +66,20 @@ static int list_files(int fd, struct file_names *names)
 	return r;
 }
 
+/* A file of a single plugin (.conf) is a list of one. */
+static json_t *plugins_of(json_t *json)
+{
+	json_t *plugins = json_object_get(json, "plugins");
+
+	return json_is_array(plugins) ? json_incref(plugins) : json_pack("[O]", json);
+}
+
 static int add_network(int fd, const char *file, struct conflists *conflists)
 {
 	cleanup_free char *text = NULL;
 	json_auto_t *json = NULL;
+	struct conflist *added;
 	const char *name;
-	char **added;
 	size_t size;
 	int r;
 
@@ -85,10 +93,12 @@ static int add_network(int fd, const char *file, struct conflists *conflists)
 		conflists->malformed++;
 		return 0;
 	}
-	added = ARRAY_ADD(conflists->names, conflists->count);
-	if (!added || !(*added = strdup(name)))
+	added = ARRAY_ADD(conflists->items, conflists->count);
+	if (!added)
 		return -ENOMEM;
-	return 0;
+	added->name = strdup(name);
+	added->plugins = plugins_of(json);
+	return added->name && added->plugins ? 0 : -ENOMEM;
 }
 
 int conflists_read(const char *dir, unsigned max, struct conflists *ret)
@@ -116,15 +126,17 @@ int conflists_read(const char *dir, unsigned max, struct conflists *ret)
 bool conflists_have(const struct conflists *conflists, const char *network)
 {
 	for (size_t i = 0; i < conflists->count; i++)
-		if (strcmp(conflists->names[i], network) == 0)
+		if (strcmp(conflists->items[i].name, network) == 0)
 			return true;
 	return false;
 }
 
 void conflists_done(struct conflists *conflists)
 {
-	for (size_t i = 0; i < conflists->count; i++)
-		free(conflists->names[i]);
-	free(conflists->names);
+	for (size_t i = 0; i < conflists->count; i++) {
+		free(conflists->items[i].name);
+		json_decref(conflists->items[i].plugins);
+	}
+	free(conflists->items);
 	*conflists = (struct conflists){ 0 };
 }

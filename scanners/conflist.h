@@ -5,11 +5,17 @@
 #ifndef SCANNERS_CONFLIST_H
 #define SCANNERS_CONFLIST_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+struct conflist {
+	char *name;	 /* of the network */
+	json_t *plugins; /* array of their configurations */
+};
+
 struct conflists {
-	char **names; /* of the networks */
+	struct conflist *items;
 	size_t count;
 	size_t malformed; /* files skipped; go-cni would refuse them all */
 };

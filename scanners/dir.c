@@ -215,6 +215,16 @@ static int mount_id_from_fdinfo(int fd, uint64_t *ret)
 	return 0;
 }
 
+int dir_changed(int dirfd, const char *name, int64_t *ret)
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*ret = st.st_mtim.tv_sec;
+	return 0;
+}
+
 int dir_mount_id(int fd, uint64_t *ret)
 {
 	struct statx stx;

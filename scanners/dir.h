@@ -63,6 +63,12 @@ int dir_read_path(const char *path, size_t max, char **ret, size_t *ret_size);
  */
 int dir_read_link(int dirfd, const char *name, char **ret);
 
+/*
+ * When the content of @name below @dirfd was last changed, in seconds since
+ * 1970. Returns 0, or a negative errno with @ret untouched.
+ */
+int dir_changed(int dirfd, const char *name, int64_t *ret);
+
 /* The id of the mount that @fd lives on. Returns 0, or a negative errno. */
 int dir_mount_id(int fd, uint64_t *ret);
 

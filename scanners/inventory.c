@@ -30,6 +30,7 @@ struct scan {
 	struct process_table processes;
 	struct cnicache cache;
 	struct links links;
+	struct conflists networks; /* CRI's own */
 	json_t *by_id;	  /* "<namespace>/<id>" to the index of the sandbox */
 	int64_t deadline; /* CLOCK_MONOTONIC in milliseconds, 0: none */
 };
@@ -39,6 +40,7 @@ static void scan_done(struct scan *scan)
 	process_table_done(&scan->processes);
 	cnicache_done(&scan->cache);
 	links_done(&scan->links);
+	conflists_done(&scan->networks);
 	json_decref(scan->by_id);
 }
 #define cleanup_scan __attribute__((cleanup(scan_done)))
@@ -124,6 +126,12 @@ static int take_netns(const struct scan *scan, struct sandbox *sandbox, const ch
 	return copy(&sandbox->netns, path);
 }
 
+static void take_age(struct sandbox *sandbox, int64_t changed_sec)
+{
+	if (changed_sec > sandbox->changed_sec)
+		sandbox->changed_sec = changed_sec;
+}
+
 static int take_pod(struct sandbox *sandbox, const char *name, const char *ns, const char *uid)
 {
 	if (copy(&sandbox->pod_name, name) < 0 || copy(&sandbox->pod_namespace, ns) < 0 ||
@@ -165,6 +173,7 @@ static int take_bundle(struct scan *scan, struct bundle *bundle)
 	if (!sandbox)
 		return -ENOMEM;
 	sandbox->from_bundle = true;
+	take_age(sandbox, bundle->changed_sec);
 	r = take_pod(sandbox, bundle->pod_name, bundle->pod_namespace, bundle->pod_uid);
 	if (r == 0)
 		r = take_netns(scan, sandbox, bundle->netns);
@@ -343,22 +352,41 @@ static int scan_shims(struct scan *scan)
 }
 
 /* A pod of kubelet's on a network of CRI's. Podman sets K8S_POD_* too, but no uid. */
-static bool is_cri_entry(const struct cnicache_entry *entry, const struct conflists *networks)
+static bool is_cri_entry(const struct scan *scan, const struct cnicache_entry *entry)
 {
 	return entry->infra_id && strcmp(entry->infra_id, entry->container_id) == 0 &&
-	       entry->pod_uid && conflists_have(networks, entry->network);
+	       entry->pod_uid && conflists_have(&scan->networks, entry->network);
 }
 
-static int take_cache_entry(struct scan *scan, const struct cnicache_entry *entry,
-			    const struct conflists *networks)
+/*
+ * The sandbox of which files of CNI alone speak, made unless something runs in
+ * its name: with neither bundle nor shim of ours that is another runtime's.
+ */
+static int sandbox_of_files(struct scan *scan, const char *id, bool proven, struct sandbox **ret)
 {
-	bool proven = is_cri_entry(entry, networks);
-	struct sandbox *sandbox = sandbox_of(scan, CRI_NAMESPACE, entry->container_id, proven);
-	char **file;
+	struct sandbox *sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
 
-	if (!sandbox)
-		return proven ? -ENOMEM : 0;
+	*ret = sandbox;
+	if (sandbox || !proven || !process_is_cri_id(id))
+		return 0;
+	for (size_t i = 0; i < scan->processes.count; i++)
+		if (process_cgroups_name(scan->processes.items[i].cgroups, id, NULL))
+			return 0;
+	*ret = sandbox_of(scan, CRI_NAMESPACE, id, true);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int take_cache_entry(struct scan *scan, const struct cnicache_entry *entry)
+{
+	bool proven = is_cri_entry(scan, entry);
+	struct sandbox *sandbox;
+	char **file;
+	int r = sandbox_of_files(scan, entry->container_id, proven, &sandbox);
+
+	if (r < 0 || !sandbox)
+		return r;
 	sandbox->from_cache |= proven;
+	take_age(sandbox, entry->changed_sec);
 	file = ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count);
 	if (!file || copy(file, entry->file) < 0)
 		return -ENOMEM;
@@ -390,7 +418,6 @@ static int take_torn_files(struct scan *scan)
 
 static int scan_cache(struct scan *scan)
 {
-	cleanup_conflists struct conflists networks = { 0 };
 	cleanup_fd int fd = dir_open_path(CNI_CACHE_DIR);
 	int r;
 
@@ -400,36 +427,50 @@ static int scan_cache(struct scan *scan)
 	if (r < 0)
 		return r;
 	scan->inventory->unreadable += scan->cache.malformed_count;
-	r = conflists_read(scan->config->cni_conf_dir, scan->config->cni_max_conf_num, &networks);
-	if (r < 0)
-		return r;
 	/* Twice: the loopback's entry says less, and may come before the one that proves. */
 	for (int proven = 1; proven >= 0; proven--)
 		for (size_t i = 0; i < scan->cache.count; i++) {
 			const struct cnicache_entry *entry = &scan->cache.items[i];
 
-			if (is_cri_entry(entry, &networks) != !!proven)
+			if (is_cri_entry(scan, entry) != !!proven)
 				continue;
-			r = take_cache_entry(scan, entry, &networks);
+			r = take_cache_entry(scan, entry);
 			if (r < 0)
 				return r;
 		}
 	return take_torn_files(scan);
 }
 
-static int take_lease(struct scan *scan, const char *data_dir, const struct ipam_lease *lease)
+static int take_reservation(struct reservation *reservation, const char *data_dir,
+			    const struct ipam_lease *lease)
 {
-	struct sandbox *sandbox = sandbox_of(scan, CRI_NAMESPACE, lease->container_id, false);
-	struct reservation *reservation;
-
-	if (!sandbox)
-		return 0;
-	reservation = ARRAY_ADD(sandbox->reservations, sandbox->reservation_count);
 	if (!reservation || copy(&reservation->data_dir, data_dir) < 0 ||
 	    copy(&reservation->network, lease->network) < 0 ||
 	    copy(&reservation->address, lease->address) < 0)
 		return -ENOMEM;
 	return 0;
+}
+
+static int take_lease(struct scan *scan, const char *data_dir, const struct ipam_lease *lease)
+{
+	bool proven = conflists_have(&scan->networks, lease->network);
+	struct inventory *inventory = scan->inventory;
+	struct reservation *reservation;
+	struct sandbox *sandbox;
+	int r;
+
+	if (proven && !*lease->container_id) {
+		reservation = ARRAY_ADD(inventory->empty_reservations,
+					inventory->empty_reservation_count);
+		return take_reservation(reservation, data_dir, lease);
+	}
+	r = sandbox_of_files(scan, lease->container_id, proven, &sandbox);
+	if (r < 0 || !sandbox)
+		return r;
+	sandbox->from_reservation |= proven;
+	take_age(sandbox, lease->changed_sec);
+	reservation = ARRAY_ADD(sandbox->reservations, sandbox->reservation_count);
+	return take_reservation(reservation, data_dir, lease);
 }
 
 static int scan_data_dir(struct scan *scan, const char *data_dir)
@@ -560,6 +601,7 @@ static int take_netns_links(struct scan *scan, struct mnl_socket *socket, struct
 	if (!sandbox->netns)
 		return 0;
 	r = links_netns_id(socket, sandbox->netns, &id);
+	sandbox->netns_mounted = r >= 0;
 	if (r <= 0)
 		return r == -ENOENT || r == -EINVAL ? 0 : r;
 	for (size_t i = 0; i < scan->links.count; i++)
@@ -589,11 +631,17 @@ static int scan_processes(struct scan *scan)
 	return process_table_read(&scan->processes);
 }
 
+static int scan_networks(struct scan *scan)
+{
+	return conflists_read(scan->config->cni_conf_dir, scan->config->cni_max_conf_num,
+			      &scan->networks);
+}
+
 int inventory_scan(const struct config *config, unsigned budget_msec, struct inventory *ret)
 {
 	/* Each uses what those above it have found. */
 	static int (*const sources[])(struct scan *) = {
-		scan_processes, scan_bundles, scan_shims,
+		scan_processes, scan_bundles, scan_shims, scan_networks,
 		scan_cache,	scan_reservations, scan_links,
 	};
 	cleanup_inventory struct inventory inventory = { .complete = true };
@@ -615,67 +663,4 @@ int inventory_scan(const struct config *config, unsigned budget_msec, struct inv
 	*ret = inventory;
 	inventory = (struct inventory){ 0 };
 	return 0;
-}
-
-static void container_done(struct container *container)
-{
-	free(container->ns);
-	free(container->id);
-	free(container->sandbox_id);
-	free(container->cgroup_path);
-	free(container->runtime_binary);
-}
-
-static void sandbox_done(struct sandbox *sandbox)
-{
-	for (size_t i = 0; i < sandbox->container_count; i++)
-		container_done(&sandbox->containers[i]);
-	for (size_t i = 0; i < sandbox->link_count; i++)
-		free(sandbox->links[i].name);
-	for (size_t i = 0; i < sandbox->reservation_count; i++) {
-		free(sandbox->reservations[i].data_dir);
-		free(sandbox->reservations[i].network);
-		free(sandbox->reservations[i].address);
-	}
-	for (size_t i = 0; i < sandbox->cache_file_count; i++)
-		free(sandbox->cache_files[i]);
-	free(sandbox->containers);
-	free(sandbox->links);
-	free(sandbox->reservations);
-	free(sandbox->cache_files);
-	free(sandbox->ns);
-	free(sandbox->id);
-	free(sandbox->pod_name);
-	free(sandbox->pod_namespace);
-	free(sandbox->pod_uid);
-	free(sandbox->netns);
-	free(sandbox->shim_address);
-}
-
-void inventory_done(struct inventory *inventory)
-{
-	for (size_t i = 0; i < inventory->sandbox_count; i++)
-		sandbox_done(&inventory->sandboxes[i]);
-	free(inventory->sandboxes);
-	*inventory = (struct inventory){ 0 };
-}
-
-static bool is_live(const struct sandbox *sandbox)
-{
-	if (sandbox->shim.start_ticks)
-		return true;
-	for (size_t i = 0; i < sandbox->container_count; i++)
-		if (sandbox->containers[i].init.start_ticks)
-			return true;
-	return false;
-}
-
-size_t inventory_live_count(const struct inventory *inventory, const char *ns)
-{
-	size_t live = 0;
-
-	for (size_t i = 0; i < inventory->sandbox_count; i++)
-		live += strcmp(inventory->sandboxes[i].ns, ns) == 0 &&
-			is_live(&inventory->sandboxes[i]);
-	return live;
 }

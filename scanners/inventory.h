@@ -5,7 +5,7 @@
  *
  * One struct sandbox is one pod sandbox with its containers, its shim and its
  * network attachment, or one container outside CRI. Every string is the
- * inventory's. Only what is this containerd's is listed, for one of the three
+ * inventory's. Only what is this containerd's is listed, for one of the
  * reasons at the end of struct sandbox; podman's, docker's and CRI-O's are not.
  */
 #ifndef SCANNERS_INVENTORY_H
@@ -65,11 +65,20 @@ struct sandbox {
 	bool from_bundle; /* has a bundle: it is this containerd's beyond doubt */
 	bool from_shim;	  /* a shim says it works for this containerd's socket */
 	bool from_cache;  /* libcni's cache has it as a pod on CRI's own network */
+	bool from_reservation; /* an address of CRI's own network is reserved for it */
+	bool netns_mounted;
+	int64_t changed_sec;   /* when the youngest trace of it was made; 0: unknown */
 };
 
 struct inventory {
 	struct sandbox *sandboxes;
 	size_t sandbox_count;
+	/*
+	 * Files without an id in CRI's own networks: host-local died while it
+	 * wrote. Their address is nobody's and never given away.
+	 */
+	struct reservation *empty_reservations;
+	size_t empty_reservation_count;
 	size_t unreadable; /* bundles, cache files, reservations skipped; each counted */
 	bool complete;	   /* false: a whole source could not be read, or the budget ran out */
 };
@@ -86,6 +95,9 @@ int inventory_scan(const struct config *config, unsigned budget_msec, struct inv
 
 void inventory_done(struct inventory *inventory);
 #define cleanup_inventory __attribute__((cleanup(inventory_done)))
+
+/* Has it a shim or a container's first process, as of the scan? */
+bool sandbox_is_running(const struct sandbox *sandbox);
 
 /* How many sandboxes and lone containers of @ns have a living shim or init. */
 size_t inventory_live_count(const struct inventory *inventory, const char *ns);

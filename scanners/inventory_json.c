@@ -35,6 +35,8 @@ static const struct member sandbox_flags[] = {
 	MEMBER(sandbox, from_bundle),
 	MEMBER(sandbox, from_shim),
 	MEMBER(sandbox, from_cache),
+	MEMBER(sandbox, from_reservation),
+	MEMBER(sandbox, netns_mounted),
 };
 
 static const void *get_member(const void *item, const struct member *member)
@@ -136,6 +138,8 @@ static json_t *sandbox_to_json(const void *item)
 		if (json_object_set_new(json, sandbox_flags[i].name, json_boolean(*flag)) < 0)
 			return NULL;
 	}
+	if (json_object_set_new(json, "changed", json_integer((json_int_t)s->changed_sec)) < 0)
+		return NULL;
 	if (put_array(json, "containers", s->containers, s->container_count,
 		      sizeof(*s->containers), container_to_json) < 0 ||
 	    put_array(json, "links", s->links, s->link_count, sizeof(*s->links), link_to_json) < 0 ||
@@ -152,7 +156,11 @@ json_t *inventory_to_json(const struct inventory *inventory)
 	json_auto_t *json = json_pack("{s:b, s:I}", "complete", inventory->complete, "unreadable",
 				      (json_int_t)inventory->unreadable);
 
-	if (!json || put_array(json, "sandboxes", inventory->sandboxes, inventory->sandbox_count,
+	if (!json || put_array(json, "empty_reservations", inventory->empty_reservations,
+			       inventory->empty_reservation_count,
+			       sizeof(*inventory->empty_reservations), reservation_to_json) < 0)
+		return NULL;
+	if (put_array(json, "sandboxes", inventory->sandboxes, inventory->sandbox_count,
 			       sizeof(*inventory->sandboxes), sandbox_to_json) < 0)
 		return NULL;
 	return take_ptr(json);
@@ -249,15 +257,14 @@ static int get_links(const json_t *array, struct sandbox *sandbox)
 	return 0;
 }
 
-static int get_reservations(const json_t *array, struct sandbox *sandbox)
+static int get_reservations(const json_t *array, struct reservation **items, size_t *count)
 {
 	size_t i;
 	json_t *json;
 
 	json_array_foreach(array, i, json)
 	{
-		struct reservation *reservation =
-			ARRAY_ADD(sandbox->reservations, sandbox->reservation_count);
+		struct reservation *reservation = ARRAY_ADD(*items, *count);
 		int r;
 
 		if (!reservation)
@@ -308,11 +315,13 @@ static int get_sandbox(const json_t *json, struct sandbox *sandbox)
 
 		*flag = json_is_true(json_object_get(json, sandbox_flags[i].name));
 	}
+	sandbox->changed_sec = json_integer_value(json_object_get(json, "changed"));
 	r = get_containers(json_object_get(json, "containers"), sandbox);
 	if (r == 0)
 		r = get_links(json_object_get(json, "links"), sandbox);
 	if (r == 0)
-		r = get_reservations(json_object_get(json, "reservations"), sandbox);
+		r = get_reservations(json_object_get(json, "reservations"), &sandbox->reservations,
+				     &sandbox->reservation_count);
 	if (r == 0)
 		r = get_cache_files(json_object_get(json, "cache_files"), sandbox);
 	return r;
@@ -324,16 +333,21 @@ int inventory_from_json(const json_t *json, struct inventory *ret)
 	const json_t *sandboxes = json_object_get(json, "sandboxes");
 	size_t i;
 	json_t *item;
+	int r;
 
 	if (!json_is_array(sandboxes))
 		return -EINVAL;
 	inventory.complete = json_is_true(json_object_get(json, "complete"));
 	inventory.unreadable = (size_t)json_integer_value(json_object_get(json, "unreadable"));
+	r = get_reservations(json_object_get(json, "empty_reservations"),
+			     &inventory.empty_reservations, &inventory.empty_reservation_count);
+	if (r < 0)
+		return r;
 	json_array_foreach(sandboxes, i, item)
 	{
 		struct sandbox *sandbox = ARRAY_ADD(inventory.sandboxes, inventory.sandbox_count);
-		int r = sandbox ? get_sandbox(item, sandbox) : -ENOMEM;
 
+		r = sandbox ? get_sandbox(item, sandbox) : -ENOMEM;
 		if (r < 0)
 			return r;
 	}

@@ -64,6 +64,7 @@ static int add_lease(struct ipam_leases *leases, int network_fd, const char *net
 	}
 	if (r < 0)
 		return r;
+	(void)dir_changed(network_fd, name, &lease.changed_sec); /* 0 says unknown */
 	lease.network = strdup(network);
 	lease.address = strdup(name);
 	added = ARRAY_ADD(leases->items, leases->count);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define IPAM_DATA_DIR "/var/lib/cni/networks"
 
@@ -17,6 +18,7 @@ struct ipam_lease {
 	char *address;	    /* file name, "10.88.0.7" or "fd00::7" */
 	char *container_id; /* first line; "" for an empty file, which is a leak of its own */
 	char *ifname;	    /* second line, NULL in files of old versions */
+	int64_t changed_sec; /* of the file; 0 if unknown */
 };
 
 struct ipam_leases {

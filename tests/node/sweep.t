@@ -1,0 +1,112 @@
+#!/bin/bash
+# Exactness: of live, lost and foreign attachments on one node the lost ones go,
+# with all that was theirs, while live pods serve on.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+live=${SWEEP_LIVE:-20} lost=${SWEEP_LOST:-20}
+
+# Two networks: dual stack with host ports and a bandwidth limit, and a second one.
+node_configure_networks() {
+    local dir=$NODE/root/etc/cni/net.d
+    cat >"$dir/10-cbr0.conflist" <<'JSON'
+{
+  "cniVersion": "0.4.0",
+  "name": "cbr0",
+  "plugins": [
+    { "type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+      "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.96.0/22" }], [{ "subnet": "fd00:99::/64" }]] } },
+    { "type": "portmap", "capabilities": { "portMappings": true }, "snat": true },
+    { "type": "bandwidth", "ingressRate": 1000000000, "ingressBurst": 1000000000,
+      "egressRate": 1000000000, "egressBurst": 1000000000 }
+  ]
+}
+JSON
+    cat >"$dir/20-second.conflist" <<'JSON'
+{
+  "cniVersion": "0.4.0",
+  "name": "second",
+  "plugins": [
+    { "type": "ptp", "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.250.0.0/22" }]], "dataDir": "/var/lib/second-ipam" } }
+  ]
+}
+JSON
+    cat >>"$NODE/root/etc/containerd/config.toml" <<'TOML'
+  max_conf_num = 2
+TOML
+}
+
+# What other runtimes and an administrator have: a podman network with its cache
+# entry and reservation, a docker-style veth, a cali* one, a hand-made namespace.
+make_foreign() {
+    local id
+    id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+    node_run sh -c "
+        set -e
+        mkdir -p /var/lib/cni/networks/podman
+        printf '$id\r\neth0' >/var/lib/cni/networks/podman/10.88.0.7
+        printf '%s' '{\"kind\":\"cniCacheV1\",\"containerId\":\"$id\",\"networkName\":\"podman\",\"ifName\":\"eth0\",\"config\":\"e30=\",\"result\":{}}' >/var/lib/cni/results/podman-$id-eth0
+        ip netns add podman-x; ip netns add hand-made; ip netns add cni-12345678-foreign
+        ip link add vethabcdef1 type veth peer name eth0 netns podman-x
+        ip link add cali0123456789a type veth peer name eth0 netns hand-made
+        ip link add veth0badcafe type veth peer name eth0 netns cni-12345678-foreign
+        ip link set vethabcdef1 up; ip link set cali0123456789a up; ip link set veth0badcafe up
+        iptables -t nat -N CNI-DN-foreign; iptables -t nat -A CNI-HOSTPORT-DNAT -m comment --comment 'dnat name: \"podman\" id: \"$id\"' -j CNI-DN-foreign"
+}
+
+foreign() {
+    node_run sh -c 'cat /var/lib/cni/networks/podman/10.88.0.7; ls /var/lib/cni/results | grep podman
+        ls /run/netns | grep -E "podman-x|hand-made|foreign"; ip -br link | grep -oE "^(vethabcdef1|cali0123456789a|veth0badcafe)@\S+ +\S+"
+        iptables -t nat -S | grep podman'
+}
+
+# Everything with the id of a sandbox in @1, wherever it may be.
+traces() {
+    local ids=$1
+    node_run sh -c 'iptables -t nat -S; ip6tables -t nat -S; ls /run/containerd/* /run/containerd/*/* /run/containerd/*/*/* /var/lib/cni/results
+        grep -r . /var/lib/cni/networks /var/lib/second-ipam; cat /proc/self/mountinfo; ps axww -o args; find /sys/fs/cgroup -type d' 2>/dev/null |
+        grep -aFf "$ids"
+}
+
+node_prepare sweep
+node_install
+node_configure_networks
+node_policy '[sweep]' 'min_age = 0'
+node_boot
+ok "containerd answers" node_ready
+node_pods old "$lost" >"$NODE/lost"
+node_cri run-hostport oldweb 8080 >>"$NODE/lost"
+ok "lost pods run" [ "$(wc -l <"$NODE/lost")" = $((lost + 1)) ]
+node_run ls /sys/class/net >"$NODE/links.before"
+# The root goes: containerd knows none of them any more, and they run on.
+node_run systemctl stop containerd
+node_run mv /var/lib/containerd /var/lib/containerd.away
+node_run systemctl start containerd
+ok "containerd is back" node_ready
+node_pods new "$live" >"$NODE/live"
+node_cri run-hostport newweb 8081 >>"$NODE/live"
+ok "live pods run" [ "$(wc -l <"$NODE/live")" = $((live + 1)) ]
+make_foreign
+foreign >"$NODE/foreign"
+cut -d' ' -f1 "$NODE/lost" >"$NODE/lost.ids"
+cut -d' ' -f1 "$NODE/live" >"$NODE/live.ids"
+traces "$NODE/live.ids" | sort >"$NODE/live.before"
+
+node_snapshot >"$NODE/before"
+dry=$(node_run containerd-recover sweep --format=json)
+node_snapshot >"$NODE/after"
+is "a dry run changes nothing" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
+is "the lost are found" "$(jq -r '.sandboxes[] | select(.fate == "lost") | .id' <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
+is "the live are found" "$(jq -r '.sandboxes[] | select(.fate == "live") | .id' <<<"$dry" | sort)" "$(sort "$NODE/live.ids")"
+like "the table names the pod" "$(node_run containerd-recover sweep)" "default/oldweb .*lost"
+
+node_run sh -c 'ping -i 0.02 -q '"$(awk '{ print $3; exit }' "$NODE/live")"' >/run/ping 2>&1 & echo $! >/run/ping.pid'
+ok "sweep --yes" node_run containerd-recover sweep --yes --format=json >"$NODE/swept"
+tail -5 "$NODE/swept"
+node_run sh -c 'kill -INT $(cat /run/ping.pid); sleep 0.2; cat /run/ping' >"$NODE/ping"
+like "a live pod answers all the while" "$(cat "$NODE/ping")" " 0% packet loss"
+is "nothing of the lost is left" "$(traces "$NODE/lost.ids")" ""
+is "all of the live is there" "$(traces "$NODE/live.ids" | sort)" "$(cat "$NODE/live.before")"
+is "all of the foreign is there" "$(foreign)" "$(cat "$NODE/foreign")"
+is "containerd still has its pods" "$(node_cri list | cut -d' ' -f1 | sort)" "$(sort "$NODE/live.ids")"
+tap_done
