@@ -68,6 +68,10 @@ traces() {
         grep -aFf "$ids"
 }
 
+ids_with_fate() { # FATE
+    /usr/bin/python3 -c 'import json, sys; [print(s["id"]) for s in json.load(sys.stdin)["sandboxes"] if s["fate"] == sys.argv[1]]' "$1"
+}
+
 node_prepare sweep
 node_install
 node_configure_networks
@@ -77,7 +81,6 @@ ok "containerd answers" node_ready
 node_pods old "$lost" >"$NODE/lost"
 node_cri run-hostport oldweb 8080 >>"$NODE/lost"
 ok "lost pods run" [ "$(wc -l <"$NODE/lost")" = $((lost + 1)) ]
-node_run ls /sys/class/net >"$NODE/links.before"
 # The root goes: containerd knows none of them any more, and they run on.
 node_run systemctl stop containerd
 node_run mv /var/lib/containerd /var/lib/containerd.away
@@ -96,17 +99,35 @@ node_snapshot >"$NODE/before"
 dry=$(node_run containerd-recover sweep --format=json)
 node_snapshot >"$NODE/after"
 is "a dry run changes nothing" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
-is "the lost are found" "$(jq -r '.sandboxes[] | select(.fate == "lost") | .id' <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
-is "the live are found" "$(jq -r '.sandboxes[] | select(.fate == "live") | .id' <<<"$dry" | sort)" "$(sort "$NODE/live.ids")"
+is "the lost are found" "$(ids_with_fate lost <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
+is "the live are found" "$(ids_with_fate live <<<"$dry" | sort)" "$(sort "$NODE/live.ids")"
 like "the table names the pod" "$(node_run containerd-recover sweep)" "default/oldweb .*lost"
 
-node_run sh -c 'ping -i 0.02 -q '"$(awk '{ print $3; exit }' "$NODE/live")"' >/run/ping 2>&1 & echo $! >/run/ping.pid'
-ok "sweep --yes" node_run containerd-recover sweep --yes --format=json >"$NODE/swept"
-tail -5 "$NODE/swept"
-node_run sh -c 'kill -INT $(cat /run/ping.pid); sleep 0.2; cat /run/ping' >"$NODE/ping"
-like "a live pod answers all the while" "$(cat "$NODE/ping")" " 0% packet loss"
+# Something to connect to in the live pod with a host port.
+web=$(tail -n 1 "$NODE/live" | cut -d' ' -f3)
+netns=$(node_run sh -c 'for n in /run/netns/cni-*; do ip netns exec "${n##*/}" ip -o addr | grep -qw '"$web"' && echo "${n##*/}"; done')
+node_run ip netns exec "$netns" /usr/bin/python3 -m http.server 80 >/dev/null 2>&1 </dev/null &
+cp "$node_helpers/reach.py" "$NODE/varlib/"
+ok "the host port is served" node_until 5 node_run sh -c "timeout 1 bash -c '</dev/tcp/10.244.96.1/8081'"
+mapfile -t addresses < <(cut -d' ' -f3 "$NODE/live")
+node_run /usr/bin/python3 /var/lib/reach.py /run/stop "${addresses[@]}" 10.244.96.1:8081 >"$NODE/reached" 2>&1 &
+reach=$!
+sleep 0.5
+
+start=${EPOCHREALTIME/./}
+node_run containerd-recover sweep --yes --format=json >"$NODE/swept"
+is "sweep --yes" "$?" 0
+diag "$lost and one swept in $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+is "it says what it released" "$(/usr/bin/python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["released"], s["failed"])' <"$NODE/swept")" "$((lost + 1)) 0"
+node_run touch /run/stop
+wait "$reach"
+diag "$(cat "$NODE/reached")"
+like "live pods and the host port answer all the while" "$(cat "$NODE/reached")" "^asked [0-9]{2,} failed 0$"
 is "nothing of the lost is left" "$(traces "$NODE/lost.ids")" ""
 is "all of the live is there" "$(traces "$NODE/live.ids" | sort)" "$(cat "$NODE/live.before")"
 is "all of the foreign is there" "$(foreign)" "$(cat "$NODE/foreign")"
+is "no link and no namespace but theirs" "$(node_run sh -c 'ls /run/netns | grep -c "^cni-........-....-"; ip -br link | grep -cE "^(veth|bwp)"')" \
+    "$((live + 1))"$'\n'"$((3 * (live + 1) + 2))"
+like "metrics" "$(node_run containerd-recover sweep --format=prometheus)" "containerd_recover_sweep_lost 0.*network_free_addresses\{network=\"cbr0\",subnet=\"10.244.96.0/22\"\} $((1021 - live - 1))"
 is "containerd still has its pods" "$(node_cri list | cut -d' ' -f1 | sort)" "$(sort "$NODE/live.ids")"
 tap_done

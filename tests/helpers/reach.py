@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""Asks pods all the time until told to stop, and says how many answers failed.
+
+usage: reach.py FILE ADDRESS... [HOST:PORT...]
+
+Pings each ADDRESS and connects to each HOST:PORT, again and again, until FILE
+exists. Prints "asked N failed N".
+"""
+
+import os
+import socket
+import struct
+import sys
+import time
+
+TIMEOUT = 1.0
+PAUSE = 0.005
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def ping(address, number):
+    head = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, number & 0xFFFF)
+    packet = head[:2] + struct.pack("!H", checksum(head)) + head[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
+        s.settimeout(TIMEOUT)
+        s.connect((address, 0))
+        s.send(packet)
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                answer = s.recv(256)[20:]
+            except TimeoutError:
+                return False
+            if answer[0] == 0 and answer[4:8] == packet[4:8]:
+                return True
+    return False
+
+
+def connect(where):
+    host, port = where.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), TIMEOUT).close()
+        return True
+    except OSError:
+        return False
+
+
+def main(stop, *targets):
+    asked = failed = 0
+    while not os.path.exists(stop):
+        for target in targets:
+            asked += 1
+            if not (connect(target) if ":" in target else ping(target, asked)):
+                failed += 1
+                print("no answer from", target, file=sys.stderr)
+        time.sleep(PAUSE)
+    print("asked", asked, "failed", failed)
+
+
+main(*sys.argv[1:])
