@@ -45,7 +45,7 @@ is() {
         tap_result 0 "$1"
     else
         tap_result 1 "$1"
-        diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") | sed -n 's/^</#  wanted/p; s/^>/#     got/p'
+        diff <(printf '%s\n' "$3") <(printf '%s\n' "$2") | sed -n 's/^</#  wanted/p; s/^>/#     got/p' | head -n 40
     fi
 }
 

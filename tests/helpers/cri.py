@@ -101,7 +101,9 @@ class Message:
 
 class Runtime:
     def __init__(self, socket):
-        self.channel = grpc.insecure_channel("unix://" + socket)
+        # By default the pauses between attempts to connect grow to minutes.
+        pauses = [(f"grpc.{which}_reconnect_backoff_ms", 50) for which in ("initial", "min", "max")]
+        self.channel = grpc.insecure_channel("unix://" + socket, options=pauses)
 
     def call(self, method, request=None, service="RuntimeService", timeout=CALL_TIMEOUT):
         call = self.channel.unary_unary(f"/runtime.v1.{service}/{method}",

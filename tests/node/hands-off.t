@@ -117,17 +117,6 @@ node_run systemctl stop containerd
 node_damage root-zero
 unchanged "second quarantine inside the cool-down" "cool"
 
-# ---- another client's containers ----
-new_root
-node_run systemctl start containerd
-node_ready
-node_run ctr -n moby images import /var/lib/images.tar >/dev/null
-ok "a container of docker's" node_run ctr -n moby run --detach --null-io --runc-binary /usr/local/sbin/runc-without-cpu \
-    test.local/pause:1 docker-one
-node_run systemctl stop containerd
-node_damage root-zero
-unchanged "moby namespace with running tasks" "moby"
-
 # ---- a crash loop whose cause is elsewhere, on a root that is called bloated ----
 new_root
 node_policy '[bloat]' 'entries = 1000'
@@ -143,4 +132,17 @@ is "used TCP port: no quarantine" "$(node_quarantines)" ""
 is "used TCP port: the root is the same" "$(stat -c %i "$(node_path "$root")")" "$inode"
 node_run systemctl stop containerd
 unchanged "used TCP port" ""
+node_run systemctl stop listener
+cp "$NODE/config.toml" "$config"
+
+# ---- another client's containers ----
+new_root
+node_run systemctl start containerd
+node_ready
+node_run ctr -n moby images import /var/lib/images.tar >/dev/null
+ok "a container of docker's" node_run ctr -n moby run --detach --null-io --runc-binary /usr/local/sbin/runc-without-cpu \
+    test.local/pause:1 docker-one
+node_run systemctl stop containerd
+node_damage root-zero
+unchanged "moby namespace with running tasks" "moby"
 tap_done

@@ -309,7 +309,9 @@ trap 'exit 143' TERM HUP
 # For whoever reads the log of a failed test.
 node_show_logs() {
     [ -e "$NODE/leader" ] || return
-    node_run timeout 5 journalctl -b -o short-monotonic --no-hostname --no-pager -n 80 2>&1 | sed 's/^/# | /'
+    node_run timeout 5 journalctl -b -o short-monotonic --no-hostname --no-pager \
+        -u containerd -u 'containerd-recover*' 2>&1 |
+        grep -vE 'level=info|left-over process|unclean termination' | tail -n 80 | cut -c 1-400 | sed 's/^/# | /'
 }
 
 # ---- inside a node ----------------------------------------------------------
