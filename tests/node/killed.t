@@ -19,6 +19,10 @@ pods_then_damage() {
     node_tree "$node_data" >"$NODE/tree"
 }
 
+# containerd itself, once started, removes the work directories of tasks that
+# are gone.
+own() { grep -v 'runtime.v2.task/k8s.io/'; }
+
 # What each case must end in.
 recovered() {
     node_ready 20 || return
@@ -74,7 +78,7 @@ every_step_of_restore() {
         id=$(basename "$(node_quarantine)")
         killed_at "$n" restore --yes "$id" || break
         ok "killed after step $n, restore succeeds when run again" node_run containerd-recover restore --yes "$id"
-        is "and the tree is the same, inode for inode" "$(node_tree "$node_data")" "$(cat "$NODE/tree")"
+        is "and the tree is the same, inode for inode" "$(node_tree "$node_data" | own)" "$(own <"$NODE/tree")"
         node_run systemctl stop containerd
         node_run rm -rf "$node_data"
     done

@@ -412,10 +412,10 @@ node_address_of() { # POD NAME
 # node_since EPOCHREALTIME: seconds since then.
 node_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f\n", to - from }'; }
 
-# node_tree DIR: what is below, inode for inode, and neither what is
-# mounted there nor quarantines.
+# node_tree DIR: what is below, inode for inode, and neither what is mounted
+# there nor quarantines.
 node_tree() {
-    find "$(node_path "$1")/" -xdev -mindepth 1 -not -path '*/.quarantine*' -printf '%i %y %P\n' | sort -k 3
+    (cd "$(node_path "$1")" && find . -xdev -mindepth 1 -not -path './.quarantine*' -printf '%i %y %P\n' | sort -k 3)
 }
 
 # The one quarantine there is.
@@ -428,15 +428,17 @@ node_quarantine() {
 
 # The directory of each quarantine, as the node sees it.
 node_quarantines() {
-    local dir
-    for dir in "$(node_path "$node_data.quarantine")"/*/ "$(node_path "$node_data/.quarantine")"/*/; do
-        [ -d "$dir" ] && echo "/${dir#"$(node_path /)"}" | sed 's,/$,,'
-    done
+    local root
+    root=$(node_run readlink -f "$node_data")
+    node_run find "$root.quarantine" "$root/.quarantine" -mindepth 1 -maxdepth 1 2>/dev/null
 }
 
 # What keeps the tool from acting twice is forgotten, for the next case.
 node_forget() {
-    node_run rm -rf /var/lib/containerd-recover "$node_data.quarantine" "$node_data/.quarantine"
+    local dir
+    node_run systemctl stop containerd-recover-purge containerd-recover-finish 2>/dev/null
+    for dir in $(node_quarantines); do node_run rm -rf "$dir"; done
+    node_run rm -rf /var/lib/containerd-recover
     node_run systemd-tmpfiles --create >/dev/null 2>&1
     node_run systemctl reset-failed
 }

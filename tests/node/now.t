@@ -48,11 +48,10 @@ node_run systemctl stop holder
 now "hung before READY"
 
 pods crash-looping
-node_run touch /var/lib/containerd-recover/hold
+node_policy '[quarantine]' 'automatic = no'
 node_damage data-zero
 node_crash
 loops() { [ "$(node_property NRestarts)" -gt 3 ]; }
 node_until 20 loops
-node_run rm /var/lib/containerd-recover/hold
 now crash-looping
 tap_done
