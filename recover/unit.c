@@ -23,6 +23,7 @@ SYM(sd_bus_set_address);
 SYM(sd_bus_start);
 SYM(sd_bus_open_system);
 SYM(sd_bus_call_method);
+SYM(sd_bus_get_property);
 SYM(sd_bus_get_property_string);
 SYM(sd_bus_message_read);
 SYM(sd_bus_message_unref);
@@ -39,6 +40,7 @@ static int load(void)
 		DL_SYMBOL(sd_bus_start),
 		DL_SYMBOL(sd_bus_open_system),
 		DL_SYMBOL(sd_bus_call_method),
+		DL_SYMBOL(sd_bus_get_property),
 		DL_SYMBOL(sd_bus_get_property_string),
 		DL_SYMBOL(sd_bus_message_read),
 		DL_SYMBOL(sd_bus_message_unref),
@@ -152,6 +154,23 @@ int unit_state(const char *unit, char ret_active[UNIT_STATE], char ret_sub[UNIT_
 	return r < 0 ? r : bus_state(bus, unit, ret_active, ret_sub);
 }
 
+/* Is something queued for @unit? Returns 1, 0, or a negative errno. */
+static int has_job(sd_bus *bus, const char *unit)
+{
+	cleanup_error sd_bus_error error = SD_BUS_ERROR_NULL;
+	cleanup_message sd_bus_message *reply = NULL;
+	cleanup_free char *path = NULL;
+	uint32_t id = 0;
+	int r = unit_path(bus, unit, &path);
+
+	if (r == 0)
+		r = sym_sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "Job", &error,
+					    &reply, "(uo)");
+	if (r >= 0)
+		r = sym_sd_bus_message_read(reply, "(uo)", &id, NULL);
+	return r < 0 ? r : id != 0;
+}
+
 static int job(sd_bus *bus, const char *method, const char *unit)
 {
 	cleanup_error sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -175,16 +194,18 @@ static bool is_down(const char *active)
 
 /* Polls until @done says so; -ETIMEDOUT after @budget_sec. */
 static int wait_for(sd_bus *bus, const char *unit, unsigned budget_sec,
-		    int (*done)(const char *active))
+		    int (*done)(const char *active, bool queued))
 {
 	char active[UNIT_STATE], sub[UNIT_STATE];
 	unsigned polls = budget_sec * 1000 / POLL_MSEC;
 
 	for (unsigned i = 0; i <= polls; i++) {
-		int r = bus_state(bus, unit, active, sub);
+		/* In this order: a job seen to be gone has left its mark on the state. */
+		int queued = has_job(bus, unit);
+		int r = queued < 0 ? queued : bus_state(bus, unit, active, sub);
 
 		if (r == 0)
-			r = done(active);
+			r = done(active, queued > 0);
 		if (r != 0)
 			return r < 0 ? r : 0;
 		nap();
@@ -192,16 +213,17 @@ static int wait_for(sd_bus *bus, const char *unit, unsigned budget_sec,
 	return -ETIMEDOUT;
 }
 
-static int stopped(const char *active)
+static int stopped(const char *active, bool queued)
 {
+	(void)queued;
 	return is_down(active);
 }
 
-static int started(const char *active)
+static int started(const char *active, bool queued)
 {
 	if (strcmp(active, "active") == 0)
 		return 1;
-	return is_down(active) ? -EIO : 0;
+	return is_down(active) && !queued ? -EIO : 0;
 }
 
 int unit_stop(const char *unit, unsigned patience_sec)
