@@ -49,8 +49,8 @@ static void show_policy(const struct facts *f, const struct output *out)
 
 static void show_ledger(const struct facts *f, const struct output *out)
 {
-	say(out, "failed starts: %u in %u s (%u make a loop)%s%s%s%s%s", f->ledger.failures,
-	    f->ledger.window_sec, f->ledger.failures_needed,
+	say(out, "failed starts: %u in %u s, %u by timeout (%u make a loop)%s%s%s%s%s", f->ledger.failures,
+	    f->ledger.window_sec, f->ledger.timeouts, f->ledger.failures_needed,
 	    *f->ledger.last_result ? "; the last start ended with " : "", f->ledger.last_result,
 	    *f->ledger.last_result ? " (" : "", f->ledger.last_status,
 	    *f->ledger.last_result ? ")" : "");

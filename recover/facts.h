@@ -49,7 +49,7 @@ struct facts {
 		char foreign_what[FACT_TEXT];
 	} config;
 	struct {
-		uint32_t attempts, failures, window_sec, failures_needed;
+		uint32_t attempts, failures, timeouts, window_sec, failures_needed;
 		bool last_failed;
 		char last_result[40], last_code[40], last_status[40];
 	} ledger;

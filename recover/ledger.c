@@ -81,6 +81,8 @@ struct run {
 static void push_failure(struct ledger_summary *s, const struct line *line)
 {
 	s->failures++;
+	if (strcmp(line->result, "timeout") == 0)
+		s->timeouts++;
 	memmove(s->invocations[1], s->invocations[0], sizeof(s->invocations) - LEDGER_WORD);
 	memcpy(s->invocations[0], line->invocation, LEDGER_WORD);
 	if (s->invocation_count < LEDGER_INVOCATIONS)
@@ -90,6 +92,7 @@ static void push_failure(struct ledger_summary *s, const struct line *line)
 static void forget_failures(struct ledger_summary *s)
 {
 	s->failures = 0;
+	s->timeouts = 0;
 	s->invocation_count = 0;
 }
 

@@ -39,6 +39,7 @@ enum { LEDGER_INVOCATIONS = 8, LEDGER_WORD = 40 };
 struct ledger_summary {
 	unsigned attempts; /* starts since boot, or as far back as the ledger goes */
 	unsigned failures; /* failed starts in the window, since the last healthy stretch */
+	unsigned timeouts; /* of these, how many ran into the unit's start timeout */
 	bool last_failed;  /* the last start that ended was a failure */
 	bool in_start;	   /* the last line is an attempt: neither READY nor ended yet */
 	unsigned malformed; /* lines that were not understood, a torn last one included */

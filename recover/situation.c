@@ -85,6 +85,7 @@ static void look_at_ledger(struct situation *s, int records_fd)
 		(void)ledger_read(records_fd, name, &s->clock, &s->policy, &s->ledger); /* zeroed */
 	f->ledger.attempts = s->ledger.attempts;
 	f->ledger.failures = s->ledger.failures;
+	f->ledger.timeouts = s->ledger.timeouts;
 	f->ledger.last_failed = s->ledger.last_failed;
 	f->ledger.window_sec = (uint32_t)s->policy.window_sec;
 	f->ledger.failures_needed = (uint32_t)s->policy.failures;

@@ -96,6 +96,13 @@ static bool crash_loop(const struct facts *f)
 	return f->ledger.failures_needed > 0 && f->ledger.failures >= f->ledger.failures_needed;
 }
 
+/* Files in the way make a start slow, never wrong: a loop of quick exits has
+ * another cause, however many files there are. */
+static bool timeout_loop(const struct facts *f)
+{
+	return crash_loop(f) && f->ledger.timeouts >= f->ledger.failures_needed;
+}
+
 /* Read without the lock a page may be half written; such damage is no proof. By
  * hand containerd may still run here: it is judged again once it is stopped. */
 static bool meta_damaged(const struct facts *f)
@@ -106,7 +113,7 @@ static bool meta_damaged(const struct facts *f)
 
 static bool bloated_loop(const struct facts *f)
 {
-	return crash_loop(f) && f->count.looked && f->count.bloated;
+	return timeout_loop(f) && f->count.looked && f->count.bloated;
 }
 
 static bool asked(const struct facts *f)
@@ -116,7 +123,7 @@ static bool asked(const struct facts *f)
 
 static bool count_ran_out(const struct facts *f)
 {
-	return crash_loop(f) && f->count.looked && !f->count.bloated && !f->count.complete;
+	return timeout_loop(f) && f->count.looked && !f->count.bloated && !f->count.complete;
 }
 
 static bool unexplained_loop(const struct facts *f)
@@ -195,8 +202,8 @@ const struct rule triage_rules[] = {
 	  "meta.db is damaged, read by ourselves under its lock",
 	  "a sound meta.db", "quarantine-root" },
 	{ "bloat-loop", RULE_CURE, bloated_loop, FRESH_ROOT, SHOW_LEDGER | SHOW_COUNT,
-	  "containerd fails to start again and again on a bloated data root",
-	  "fewer failed starts, or fewer files in the root", "quarantine-root" },
+	  "containerd runs out of time to start again and again on a bloated data root",
+	  "fewer starts that time out, or fewer files in the root", "quarantine-root" },
 	{ "asked", RULE_CURE, asked, FRESH_ROOT, SHOW_META | SHOW_PODS,
 	  "an operator asks for a fresh data root",
 	  "not asking", "quarantine-root" },

@@ -42,6 +42,7 @@ static void test_three_failures_make_a_loop(void)
 	struct ledger_summary s = summary_of(text, 8000);
 
 	CHECK_EQ(s.failures, 3);
+	CHECK_EQ(s.timeouts, 1);
 	CHECK_EQ(s.attempts, 4);
 	CHECK(s.last_failed && s.in_start);
 	CHECK_STR(s.last_result, "core-dump");

@@ -13,7 +13,7 @@ static struct facts doomed(void)
 
 	f.config.config = FACTS_CONFIG_SOUND;
 	f.config.automatic = true;
-	f.ledger.failures = f.ledger.failures_needed = 3;
+	f.ledger.failures = f.ledger.timeouts = f.ledger.failures_needed = 3;
 	f.root.mount_missing = ANSWER_NO;
 	f.meta.state = DB_DAMAGED;
 	f.meta.lock = LOCK_FREE;
@@ -53,6 +53,10 @@ static void test_bloat_needs_both_reasons(void)
 	CHECK(triage(&f).steps & STEP_QUARANTINE);
 	f.ledger.failures = 2;
 	CHECK_STR(rule_of(&f), "healthy");
+	f = doomed();
+	f.meta.state = DB_SOUND;
+	f.ledger.timeouts = 2; /* the third one exited by itself, for a cause of its own */
+	CHECK_STR(rule_of(&f), "unexplained-loop");
 	f = doomed();
 	f.meta.state = DB_SOUND;
 	f.count.bloated = false;
