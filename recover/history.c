@@ -35,6 +35,24 @@ int history_append(int records_fd, const char *unit, const char *event, const ch
 	return fsync(fd) < 0 || fsync(records_fd) < 0 ? -errno : 0;
 }
 
+int history_has(int records_fd, const char *event, const char *ticket)
+{
+	cleanup_free char *text = NULL;
+	char *save = NULL;
+	int r = dir_read_file(records_fd, "history", HISTORY_MAX, &text, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char what[32], whose[64];
+
+		if (sscanf(line, "%*d %*s %31s %63s", what, whose) == 2 &&
+		    strcmp(what, event) == 0 && strcmp(whose, ticket) == 0)
+			return 1;
+	}
+	return 0;
+}
+
 int history_last(int records_fd, const char *unit, const char *event, int64_t *ret)
 {
 	cleanup_free char *text = NULL;

@@ -13,6 +13,9 @@
 int history_append(int records_fd, const char *unit, const char *event, const char *ticket,
 		   const char *rule);
 
+/* Is @event of @ticket written down? Returns 1, 0, or a negative errno. */
+int history_has(int records_fd, const char *event, const char *ticket);
+
 /*
  * Unix time of the last @event of @unit. Returns 1 with @ret filled, 0 if there
  * is none, or a negative errno: then it is not known, and that vetoes.

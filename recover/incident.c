@@ -150,7 +150,7 @@ static int begin(const struct situation *s, const struct decision *decision,
 	return r;
 }
 
-/* For the background units: something is left to do. */
+/* For the background units: something is, or is about to be, left to do. */
 static void mark_pending(int records_fd)
 {
 	if (file_replace(records_fd, "pending", "", 0, 0600) < 0)
@@ -173,12 +173,13 @@ static int carry_out(struct situation *s, const struct decision *decision,
 
 	if (records_fd < 0)
 		return records_fd;
+	/* Before the move: killed right behind it, the sweep must still come. */
+	mark_pending(records_fd);
 	r = incident_clear(&s->config, lost, &s->policy, ticket, report);
 	if (r == 0)
 		r = quarantine_move(&s->place, ticket);
 	if (r < 0)
 		return r;
-	mark_pending(records_fd);
 	/* The root is moved: a history that cannot be written does not undo that. */
 	r = history_append(records_fd, s->config.unit, "quarantine", ticket->id, decision->rule->id);
 	if (r < 0)
@@ -248,16 +249,18 @@ static int mend_one(const struct data_root *place, struct ticket *ticket)
 	return quarantine_move(place, ticket);
 }
 
-/* A move that a killed run had made but not written down counts for the
- * cool-down and for the background work as well. */
-static void book_move(const struct config *config, const struct ticket *ticket)
+/* What a killed run had done but not written down counts for the cool-down and
+ * for the background work as well. */
+static void book(const struct config *config, const struct ticket *ticket)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 
 	if (records_fd < 0)
 		return;
-	mark_pending(records_fd);
-	if (history_append(records_fd, config->unit, "quarantine", ticket->id, "resumed") < 0)
+	if (!ticket->stages.done[STAGE_SWEEP])
+		mark_pending(records_fd);
+	if (history_has(records_fd, "quarantine", ticket->id) == 0 &&
+	    history_append(records_fd, config->unit, "quarantine", ticket->id, "resumed") < 0)
 		log_warning("cannot write the history; the cool-down will not hold");
 }
 
@@ -272,18 +275,15 @@ int incident_mend(const struct config *config, const struct data_root *place,
 		return r;
 	for (char **id = ids; *id; id++) {
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
-		bool moved;
-
 		r = ticket_open(place, *id, &ticket);
 		if (r == -EBADMSG)
 			(void)ticket_discard(place, *id); /* a stranger's stays, and is listed by status */
 		if (r == -EBUSY || r == -EBADMSG)
 			continue;
-		moved = r == 0 && ticket.stages.done[STAGE_MOVE];
 		if (r == 0)
 			r = mend_one(place, &ticket);
-		if (r == 0 && !moved && ticket.stages.done[STAGE_MOVE])
-			book_move(config, &ticket);
+		if (r == 0 && ticket.stages.done[STAGE_MOVE])
+			book(config, &ticket);
 		if (r == 1 && !found) {
 			*ret_begun = ticket;
 			ticket = (struct ticket)TICKET_NONE;
