@@ -1,0 +1,46 @@
+#!/bin/bash
+# What the documents promise and what the program does are the same.
+top=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+page=$top/docs/containerd-recover.8
+
+rules() { sed -n '/^const struct rule triage_rules/,/^};/s/^\t{ "\([a-z-]*\)".*/\1/p' "$top/recover/triage.c"; }
+sections() { sed -n '/^## Facts of the node/,$s/^### //p' "$top/docs/TRIAGE.md"; }
+is "docs/TRIAGE.md has the rules of triage.c, in their order" "$(sections)" "$(rules)"
+
+keys() { sed -n 's/^\tKEY("\([a-z-]*\)", "\([a-z_]*\)".*/\2/p' "$top/recover/policy.c"; }
+for key in $(keys); do
+    ok "the man page has policy key $key" grep -q "^\\.It Cm $key No = " "$page"
+done
+documented() { sed -n 's/^\.It Cm \([a-z_]*\) No = .*/\1/p' "$page"; }
+is "and no other" "$(documented | sort)" "$(keys | sort)"
+
+commands() { sed -n 's/^COMMAND("\([a-z]*\)".*/\1/p' "$top/recover/commands.def"; }
+for command in $(commands); do
+    ok "the man page has command $command" grep -q "^\\.It Cm $command\\b" "$page"
+    ok "$command --help succeeds" containerd-recover "$command" --help
+    containerd-recover "$command" --no-such-option >/dev/null 2>&1
+    status=$?
+    [ "$command" = preflight ] && want=0 || want=2 # preflight fails open
+    is "$command refuses an unknown option" "$status" "$want"
+    long=$(containerd-recover "$command" --help | awk 'length > 100')
+    is "$command --help fits a terminal" "$long" ""
+done
+
+is "help goes to stdout alone" "$(containerd-recover --help 2>&1 >/dev/null)" ""
+is "errors go to stderr alone" "$(containerd-recover nonsense 2>/dev/null)" ""
+like "an unknown command is named" "$(containerd-recover nonsense 2>&1)" "unknown command 'nonsense'"
+like "the version is shown" "$(containerd-recover --version)" '^containerd-recover [0-9]'
+containerd-recover --help >/dev/full 2>/dev/null
+is "a full disk on stdout is an error" $? 1
+
+# shellcheck disable=SC2016 # backquotes are Markdown's here
+for path in $(grep -o '`[a-z]*/[a-z/_]*\.[ch]`' "$top/docs/ARCHITECTURE.md" | tr -d '`'); do
+    ok "ARCHITECTURE names a file that is there: $path" test -e "$top/$path"
+done
+tests_named() { grep -o 'tests/[a-z]*/[a-z_-]*\.[tc]\b' "$top/docs/SAFETY.md" | sort -u; }
+for path in $(tests_named); do
+    ok "SAFETY names a test that is there: $path" test -e "$top/$path"
+done
+tap_done
