@@ -214,30 +214,49 @@ static bool ends_start(const struct log_line *line)
 	       (line->source == LOG_SYSTEMD && has_word(line->text, words, ARRAY_SIZE(words)));
 }
 
+/* What is known of the start that the lines seen last belong to. */
+struct current {
+	uint32_t invocation, pid;
+	bool announced; /* by "starting containerd" */
+	bool begun;	/* something was said that only a start can say */
+};
+
+static bool announces(const struct log_line *line)
+{
+	return line->source == LOG_CONTAINERD && strstr(line->text, "starting containerd");
+}
+
+/* The journal's ids leave no doubt; without them another pid or another word must do. */
+static bool is_of_next_start(const struct log_line *line, const struct current *current)
+{
+	if (line->invocation && current->invocation)
+		return line->invocation != current->invocation;
+	if (current->begun && begins_start(line))
+		return true;
+	if (current->announced && announces(line))
+		return true;
+	return line->source == LOG_CONTAINERD && current->pid != 0 && line->pid != 0 &&
+	       line->pid != current->pid;
+}
+
 static void divide_into_starts(struct log *log)
 {
-	bool begun = false, announced = false;
-	uint32_t start = 0, pid = 0, invocation = 0;
+	struct current current = { 0 };
+	uint32_t start = 0;
 
 	for (size_t i = 0; i < log->count; i++) {
 		struct log_line *line = &log->lines[i];
-		bool own = line->source == LOG_CONTAINERD;
-		bool announces = own && strstr(line->text, "starting containerd");
 
-		bool other = line->invocation && invocation && line->invocation != invocation;
-
-		if (other || (begun && begins_start(line)) || (announced && announces) ||
-		    (own && pid != 0 && line->pid != 0 && line->pid != pid)) {
+		if (is_of_next_start(line, &current)) {
 			start++;
-			begun = announced = false;
-			pid = invocation = 0;
+			current = (struct current){ 0 };
 		}
 		if (line->invocation)
-			invocation = line->invocation;
-		if (own && line->pid != 0)
-			pid = line->pid;
-		announced |= announces;
-		begun |= ends_start(line);
+			current.invocation = line->invocation;
+		if (line->source == LOG_CONTAINERD && line->pid != 0)
+			current.pid = line->pid;
+		current.announced |= announces(line);
+		current.begun |= ends_start(line);
 		line->start = start;
 	}
 	log->starts = log->count > 0 ? start + 1 : 0;
