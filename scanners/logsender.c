@@ -119,9 +119,10 @@ bool log_word_is_own(const char *text)
 static bool is_foreign_word(const char *text)
 {
 	static const char *const words[] = {
-		"Starting k3s", "Starting rke2", "Running kube-",  "Containerd Exited",
-		"kubelet",	"libcontainerd", "API listen on",  "Loading containers",
-		"etcdserver",	"etcdmain",	 "embed.StartEtcd", "Waiting for containerd startup",
+		"Starting k3s",	   "Starting rke2", "Running kube-",   "Containerd Exited",
+		"tarting kubelet", "kubelet.go:",   "libcontainerd",   "API listen on",
+		"etcdserver",	   "etcdmain",	    "embed.StartEtcd", "Waiting for containerd startup",
+		"Loading containers",
 	};
 
 	return has_word(text, words, ARRAY_SIZE(words));

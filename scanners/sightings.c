@@ -255,24 +255,57 @@ static bool is_range_panic(const char *text)
 /* mmap of these is not coherent with write: bolt fails on a sound file. */
 static bool on_foreign_fs(const struct log *log)
 {
-	static const char *const words[] = { "icrosoft", "WSL",	   "lxss",	"drvfs",
-					     "vboxsf",	 "prl_fs", "DESKTOP-", "LAPTOP-" };
+	static const char *const words[] = { "-Microsoft", "microsoft-standard", "WSL1", "WSL2",
+					     " WSL ",	   "drvfs",		 "vboxsf", "prl_fs" };
 
-	for (size_t i = 0; i < log->count; i++)
-		if (has_any(log->lines[i].raw, words, ARRAY_SIZE(words)))
+	for (size_t i = 0; i < log->count; i++) {
+		const struct log_line *line = &log->lines[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(words); k++)
+			if (strstr(line->raw, words[k]))
+				return true;
+		/* The names that Windows gives to machines. */
+		if (strncmp(line->host, "DESKTOP-", 8) == 0 || strncmp(line->host, "LAPTOP-", 7) == 0)
 			return true;
+	}
 	return false;
 }
 
-static bool own_bolt_panic(const struct sighting *s, struct signature_evidence *evidence)
+/*
+ * Is it about @place: a frame of @panic names it, or it is the plugin that was
+ * being loaded?
+ */
+static bool panic_is_in(const struct sighting *s, const struct log_panic *panic,
+			const char *frame, const char *plugin)
+{
+	const char *loading = "";
+
+	if (panic_has(s, panic, frame))
+		return true;
+	for (size_t i = s->first; i < panic->first; i++)
+		if (s->log->lines[i].source == LOG_CONTAINERD &&
+		    strstr(s->log->lines[i].text, "loading plugin"))
+			loading = s->log->lines[i].text;
+	return strstr(loading, plugin) != NULL;
+}
+
+static bool is_bolt_panic(const struct sighting *s, const struct log_panic *panic)
+{
+	const char *text = s->log->lines[panic->first].text;
+
+	return panic->own &&
+	       (is_bolt_text(text) || (is_range_panic(text) && panic->bolt_on_top));
+}
+
+/* A bolt panic at a place; NULL for any. */
+static bool own_bolt_panic(const struct sighting *s, const char *frame, const char *plugin,
+			   struct signature_evidence *evidence)
 {
 	struct log_panic panic;
 	bool seen = false;
 
 	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		const char *text = s->log->lines[panic.first].text;
-
-		if (!panic.own || (!is_bolt_text(text) && !(is_range_panic(text) && panic.bolt_on_top)))
+		if (!is_bolt_panic(s, &panic) || (frame && !panic_is_in(s, &panic, frame, plugin)))
 			continue;
 		seen = true;
 		keep_panic(&panic, evidence);
@@ -280,14 +313,36 @@ static bool own_bolt_panic(const struct sighting *s, struct signature_evidence *
 	return seen;
 }
 
+/* Its records and its thin pool only make sense together. */
+bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *evidence)
+{
+	return own_bolt_panic(s, "snapshots/devmapper", "snapshotter.v1.devmapper", evidence);
+}
+
+/* That file is in the state directory: a fresh root leaves it as it is. */
+bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence)
+{
+	return own_bolt_panic(s, "mount/manager", "mount-manager.v1.bolt", evidence);
+}
+
 bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence)
 {
-	return !on_foreign_fs(s->log) && own_bolt_panic(s, evidence);
+	return own_bolt_panic(s, NULL, NULL, evidence) && !on_foreign_fs(s->log);
 }
 
 bool sees_bolt_panic_on_foreign_fs(const struct sighting *s, struct signature_evidence *evidence)
 {
-	return on_foreign_fs(s->log) && own_bolt_panic(s, evidence);
+	return own_bolt_panic(s, NULL, NULL, evidence) && on_foreign_fs(s->log);
+}
+
+/* Does containerd say both in one line? */
+static bool says(const struct sighting *s, const char *one, const char *other)
+{
+	for (size_t i = s->first; i < s->end; i++)
+		if (s->log->lines[i].source == LOG_CONTAINERD &&
+		    strstr(s->log->lines[i].text, one) && strstr(s->log->lines[i].text, other))
+			return true;
+	return false;
 }
 
 static bool ends_with(const char *text, const char *tail)
@@ -305,12 +360,12 @@ static bool ends_with(const char *text, const char *tail)
  */
 bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evidence)
 {
+	const bool elsewhere = says(s, "failed to load plugin", "mount-manager.v1.bolt");
+
 	static const char *const reasons[] = { "invalid database", "checksum error",
 					       "version mismatch", "file size too small" };
 	bool seen = false;
 
-	if (on_foreign_fs(s->log))
-		return false;
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
 		bool plugin, required;
@@ -319,7 +374,8 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 			continue;
 		plugin = strstr(line->text, "failed to load plugin") &&
 			 strstr(line->text, "io.containerd.metadata.v1.bolt");
-		required = strncmp(line->text, "containerd: load required plugin ", 33) == 0;
+		required = !elsewhere &&
+			   strncmp(line->text, "containerd: load required plugin ", 33) == 0;
 		for (size_t k = 0; k < ARRAY_SIZE(reasons); k++) {
 			const char *reason = strstr(line->text, reasons[k]);
 			bool whole = reason && (plugin ? reason > line->text && reason[-1] == '"' :
@@ -331,7 +387,7 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 			sighting_keep(evidence, i);
 		}
 	}
-	return seen;
+	return seen && !on_foreign_fs(s->log);
 }
 
 static bool is_problem(const struct log_line *line)

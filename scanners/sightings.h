@@ -36,6 +36,8 @@ bool sees_unreadable_binary(const struct sighting *s, struct signature_evidence 
 bool sees_runtime_crash(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_stale_tasks(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_cri_store_panic(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic_on_foreign_fs(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evidence);
