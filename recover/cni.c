@@ -42,7 +42,6 @@ struct job {
 	size_t file; /* the next one of sandbox->cache_files */
 	struct cnicache_entry entry; /* of the file before */
 	size_t plugins; /* left to run for it */
-	bool failed;	/* one of them */
 	const char *type; /* of the one that runs */
 };
 
@@ -246,7 +245,6 @@ static void note_failure(struct job *job, const char *why)
 
 	log_warning("CNI DEL of sandbox %s by plugin %s: %s", log_name(job->sandbox->id),
 		    job->type ? log_name(job->type) : "(none)", why);
-	job->failed = true;
 	if (*job->outcome < outcome)
 		*job->outcome = outcome;
 }
@@ -333,19 +331,14 @@ static int next_plugin(struct replay *replay, struct job *job, struct child *chi
 	return 0;
 }
 
-static void end_file(struct replay *replay, struct job *job)
+static void end_file(struct job *job)
 {
 	if (!job->entry.file)
 		return;
-	if (!job->failed) {
-		if (*job->outcome == CNI_NOTHING)
-			*job->outcome = CNI_DELETED;
-		/* Still there at worst, and then deleted again by the next run. */
-		(void)unlinkat(replay->cache_fd, job->entry.file, 0);
-	}
+	if (*job->outcome == CNI_NOTHING)
+		*job->outcome = CNI_DELETED;
 	cnicache_entry_done(&job->entry);
 	job->plugins = 0;
-	job->failed = false;
 	job->type = NULL;
 }
 
@@ -405,7 +398,7 @@ static int advance(struct replay *replay, struct job *job, struct child *child)
 	while (job->sandbox || next_sandbox(replay, job)) {
 		if (next_plugin(replay, job, child) > 0)
 			return 1;
-		end_file(replay, job);
+		end_file(job);
 		if (!next_file(replay, job))
 			job->sandbox = NULL;
 	}

@@ -14,7 +14,7 @@
 
 enum cni_outcome {
 	CNI_NOTHING,  /* no cache file, nothing to replay */
-	CNI_DELETED,  /* every plugin said yes; the cache files are gone */
+	CNI_DELETED,  /* every plugin said yes */
 	CNI_REPLACED, /* a plugin failed or is missing, but what it made can be released by hand */
 	CNI_FAILED,   /* a plugin failed of which only its maker knows what it left */
 };
@@ -22,7 +22,8 @@ enum cni_outcome {
 /*
  * Replay DEL for every cache file of @lost, @parallel sandboxes at once, each
  * plugin for at most @plugin_msec. Failures are logged. @outcomes has room for
- * one per sandbox. The cache files of what failed stay.
+ * one per sandbox. The cache files stay: they are the caller's to remove once
+ * nothing else is left that they lead to.
  *
  * Returns 0 (whatever the outcomes), or a negative errno if none could be tried.
  */

@@ -179,25 +179,24 @@ static int remove_cri_state(const struct remnants *remnants, const char *kind, c
 static void remove_container(const struct remnants *remnants, const struct container *container,
 			     int *first)
 {
-	note(first, remove_bundle(remnants, container, false), "bundle", container->id);
-	if (remnants->ticket)
-		note(first, remove_bundle(remnants, container, true), "bundle", container->id);
 	note(first, remove_cgroups(container), "control group of", container->id);
 	note(first, remove_runc_state(container), "runc's state of", container->id);
 	if (container->sandbox_id)
 		note(first, remove_cri_state(remnants, "containers", container->id),
 		     "CRI's state of", container->id);
+	note(first, remove_bundle(remnants, container, false), "bundle", container->id);
+	if (remnants->ticket)
+		note(first, remove_bundle(remnants, container, true), "bundle", container->id);
 }
 
 int remnants_remove(const struct remnants *remnants, const struct sandbox *sandbox)
 {
 	int first = 0;
 
-	/* Containers before their sandbox. */
-	for (int own = 0; own < 2; own++)
-		for (size_t i = 0; i < sandbox->container_count; i++)
-			if ((strcmp(sandbox->containers[i].id, sandbox->id) == 0) == own)
-				remove_container(remnants, &sandbox->containers[i], &first);
+	/*
+	 * The sandbox's own bundle comes last: a run that is killed here leaves it
+	 * for the next one, which would not know of the namespace without it.
+	 */
 	if (sandbox->netns)
 		note(&first, remove_netns(sandbox->netns), "network namespace", sandbox->netns);
 	note(&first, remove_cri_state(remnants, "sandboxes", sandbox->id), "CRI's state of",
@@ -205,6 +204,10 @@ int remnants_remove(const struct remnants *remnants, const struct sandbox *sandb
 	if (sandbox->shim_address)
 		note(&first, remove_socket(sandbox->shim_address), "socket",
 		     sandbox->shim_address);
+	for (int own = 0; own < 2; own++)
+		for (size_t i = 0; i < sandbox->container_count; i++)
+			if ((strcmp(sandbox->containers[i].id, sandbox->id) == 0) == own)
+				remove_container(remnants, &sandbox->containers[i], &first);
 	return first;
 }
 

@@ -35,7 +35,10 @@ static int drop_flannel_file(const struct sandbox *sandbox)
 	return unlinkat(fd, sandbox->id, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* What a plugin failed on was released by hand: its cache files have no more use. */
+/*
+ * They lead to nothing any more. The one that proves whose sandbox it was is the
+ * first in the inventory, and the last to go.
+ */
 static int drop_cache_files(const struct sandbox *sandbox)
 {
 	cleanup_fd int fd = dir_open_path(CNI_CACHE_DIR);
@@ -43,8 +46,8 @@ static int drop_cache_files(const struct sandbox *sandbox)
 
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	for (size_t i = 0; i < sandbox->cache_file_count; i++)
-		if (unlinkat(fd, sandbox->cache_files[i], 0) < 0 && errno != ENOENT && first == 0)
+	for (size_t i = sandbox->cache_file_count; i > 0; i--)
+		if (unlinkat(fd, sandbox->cache_files[i - 1], 0) < 0 && errno != ENOENT && first == 0)
 			first = -errno;
 	return first;
 }
@@ -87,9 +90,8 @@ static int judge_network(const struct sandbox *sandbox, const struct links *now,
 	}
 	if (outcome == CNI_FAILED)
 		return -EREMOTEIO;
-	if (outcome == CNI_REPLACED)
-		r = drop_cache_files(sandbox);
-	return r < 0 ? r : drop_flannel_file(sandbox);
+	r = drop_flannel_file(sandbox);
+	return r < 0 ? r : drop_cache_files(sandbox);
 }
 
 /* The sweep under way: what each sandbox's steps came to. */
@@ -147,12 +149,10 @@ static void count_results(struct sweep *sweep, struct sweep_result *ret)
 
 	note(sweep, r);
 	for (size_t i = 0; i < sweep->lost->sandbox_count; i++) {
-		int network = r < 0 ? r : judge_network(&sweep->lost->sandboxes[i], &now,
-							sweep->outcomes[i]);
-
-		note(sweep, network);
 		if (sweep->results[i] == 0)
-			sweep->results[i] = network;
+			sweep->results[i] = r < 0 ? r : judge_network(&sweep->lost->sandboxes[i], &now,
+								      sweep->outcomes[i]);
+		note(sweep, sweep->results[i]);
 		if (sweep->results[i] < 0)
 			ret->failed++;
 		else

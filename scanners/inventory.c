@@ -19,6 +19,7 @@
 
 #define CRI_NAMESPACE "k8s.io"
 #define CRI_NETNS "/io.containerd.grpc.v1.cri/netns" /* with netns_mounts_under_state_dir */
+#define LOOPBACK_NETWORK "cni-loopback"
 #define SHIM_PREFIX "containerd-shim"
 #define VETH_PREFIX "veth"
 enum { VETH_DIGITS = 8 }; /* containernetworking/plugins, pkg/ip, RandomVethName() */
@@ -351,11 +352,15 @@ static int scan_shims(struct scan *scan)
 	return 0;
 }
 
-/* A pod of kubelet's on a network of CRI's. Podman sets K8S_POD_* too, but no uid. */
+/*
+ * A pod of kubelet's on a network of CRI's. Podman sets K8S_POD_* too, but no
+ * uid. The loopback's network is built into go-cni.
+ */
 static bool is_cri_entry(const struct scan *scan, const struct cnicache_entry *entry)
 {
 	return entry->infra_id && strcmp(entry->infra_id, entry->container_id) == 0 &&
-	       entry->pod_uid && conflists_have(&scan->networks, entry->network);
+	       entry->pod_uid && (conflists_have(&scan->networks, entry->network) ||
+				  strcmp(entry->network, LOOPBACK_NETWORK) == 0);
 }
 
 /*
@@ -427,7 +432,7 @@ static int scan_cache(struct scan *scan)
 	if (r < 0)
 		return r;
 	scan->inventory->unreadable += scan->cache.malformed_count;
-	/* Twice: the loopback's entry says less, and may come before the one that proves. */
+	/* Twice: an entry that says less may come before the one that proves. */
 	for (int proven = 1; proven >= 0; proven--)
 		for (size_t i = 0; i < scan->cache.count; i++) {
 			const struct cnicache_entry *entry = &scan->cache.items[i];

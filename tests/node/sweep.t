@@ -60,12 +60,11 @@ foreign() {
         iptables -t nat -S | grep podman'
 }
 
-# Everything with the id of a sandbox in @1, wherever it may be.
-traces() {
-    local ids=$1
+# Everything that bears one of the ids in a file, wherever it may be.
+traces() { # FILE
     node_run sh -c 'iptables -t nat -S; ip6tables -t nat -S; ls /run/containerd/* /run/containerd/*/* /run/containerd/*/*/* /var/lib/cni/results
         grep -r . /var/lib/cni/networks /var/lib/second-ipam; cat /proc/self/mountinfo; ps axww -o args; find /sys/fs/cgroup -type d' 2>/dev/null |
-        grep -aFf "$ids"
+        grep -aFf "$1"
 }
 
 ids_with_fate() { # FATE
@@ -105,7 +104,8 @@ like "the table names the pod" "$(node_run containerd-recover sweep)" "default/o
 
 # Something to connect to in the live pod with a host port.
 web=$(tail -n 1 "$NODE/live" | cut -d' ' -f3)
-netns=$(node_run sh -c 'for n in /run/netns/cni-*; do ip netns exec "${n##*/}" ip -o addr | grep -qw '"$web"' && echo "${n##*/}"; done')
+# shellcheck disable=SC2016
+netns=$(node_run sh -c 'for n in /run/netns/cni-*; do ip netns exec "${n##*/}" ip -o addr | grep -qw "$1" && echo "${n##*/}"; done' sh "$web")
 node_run ip netns exec "$netns" /usr/bin/python3 -m http.server 80 >/dev/null 2>&1 </dev/null &
 cp "$node_helpers/reach.py" "$NODE/varlib/"
 ok "the host port is served" node_until 5 node_run sh -c "timeout 1 bash -c '</dev/tcp/10.244.96.1/8081'"
