@@ -221,6 +221,20 @@ static int check_timeouts(const struct check *check, const struct toml_value *do
 	return 0;
 }
 
+/* Of all versions together; any other type makes containerd panic. */
+static bool is_proxy_type(const struct toml_value *type)
+{
+	static const char *const types[] = { "snapshot", "io.containerd.snapshotter.v1",
+					     "content",	 "io.containerd.content.v1",
+					     "diff",	 "io.containerd.differ.v1",
+					     "sandbox",	 "io.containerd.sandbox.controller.v1" };
+
+	for (size_t i = 0; type && i < ARRAY_SIZE(types); i++)
+		if (strcmp(types[i], type->string) == 0)
+			return true;
+	return false;
+}
+
 static int check_proxies(const struct check *check, const struct toml_value *document)
 {
 	static const char *const keys[] = { "type", "address", "platform" };
@@ -233,6 +247,9 @@ static int check_proxies(const struct check *check, const struct toml_value *doc
 			r = check_type(check, toml_get(i, keys[k]), TOML_STRING);
 		if (r < 0)
 			return r;
+		if (!is_proxy_type(toml_get(i, "type")))
+			return refuse(check, text_print("%s:%u: proxy_plugins: %s has no known type",
+							check->path, i->line, i->key));
 	}
 	return 0;
 }

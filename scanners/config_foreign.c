@@ -24,7 +24,7 @@ static const char *string_at(const struct toml_value *table, const char *key)
 	return value && value->type == TOML_STRING && *value->string ? value->string : NULL;
 }
 
-/* [proxy_plugins.x]: only differs and sandbox controllers keep no data. */
+/* [proxy_plugins.x]: differs and sandbox controllers keep no data. */
 static int add_proxies(const struct toml_value *document, struct text_list *ret)
 {
 	const struct toml_value *proxies = toml_get(document, "proxy_plugins");
@@ -33,11 +33,10 @@ static int add_proxies(const struct toml_value *document, struct text_list *ret)
 	for (const struct toml_value *i = proxies ? proxies->first : NULL; i && r == 0; i = i->next) {
 		const char *type = string_at(i, "type");
 
-		if (type && (strcmp(type, "diff") == 0 || strcmp(type, "sandbox") == 0))
-			continue;
-		if (!type || strcmp(type, "snapshot") == 0)
-			type = "snapshotter";
-		r = text_list_take(ret, text_print("proxy %s %s", type, i->key));
+		if (type && strstr(type, "snapshot"))
+			r = text_list_take(ret, text_print("proxy snapshotter %s", i->key));
+		else if (type && strstr(type, "content"))
+			r = text_list_take(ret, text_print("proxy content %s", i->key));
 	}
 	return r;
 }

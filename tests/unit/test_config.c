@@ -203,6 +203,8 @@ static void test_invalid(void)
 		{ "[plugins.cri]\nsandbox_image = 3\n", CONFIG ":2: sandbox_image must be" },
 		{ "[plugins.cri.cni]\nbin_dir = []\n", CONFIG ":2: bin_dir must be" },
 		{ "[proxy_plugins.x]\naddress = 5\n", CONFIG ":2: address must be" },
+		{ "[proxy_plugins.x]\naddress = '/x'\n", CONFIG ":1: proxy_plugins: x has no known" },
+		{ "[proxy_plugins.x]\ntype = 'snap'\n", CONFIG ":1: proxy_plugins: x has no known" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -235,6 +237,7 @@ static void test_foreign(void)
 	} cases[] = {
 		{ "[proxy_plugins.nydus]\ntype='snapshot'\n", "proxy snapshotter nydus" },
 		{ "[proxy_plugins.x]\ntype='content'\n", "proxy content x" },
+		{ "[proxy_plugins.x]\ntype='io.containerd.snapshotter.v1'\n", "proxy snapshotter x" },
 		{ "[proxy_plugins.x]\ntype='diff'\n", NULL },
 		{ "[plugins.overlayfs]\nroot_path='/data'\n", "overlayfs root_path /data" },
 		{ "[plugins.'io.containerd.snapshotter.v1.native']\nroot_path='/d'\n",
