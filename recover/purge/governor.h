@@ -10,7 +10,7 @@
 
 enum {
 	GENTLE_RATE_MIN = 500, /* entries per second */
-	GENTLE_RATE_MAX = 3000,
+	GENTLE_RATE_MAX = 2500,
 	GOVERNOR_MSEC = 500, /* between two governor_next() */
 };
 

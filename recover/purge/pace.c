@@ -4,8 +4,14 @@
 
 #define NSEC_PER_SEC 1000000000ULL
 
-/* Short bursts: a journal commit forced by somebody's fsync carries few of our blocks. */
-enum { BURST_MSEC = 5 };
+/*
+ * Bursts with long pauses, measured: an fsync of the node's in a pause commits
+ * nothing of ours, and blocks that several unlinks touch go to the journal once.
+ * Evenly spread, the same rate makes every single fsync slower.
+ */
+#define BURST_NSEC (200 * 1000000ULL)
+
+enum { CHUNK_MSEC = 5 };
 
 int pace_init(struct pace *pace, unsigned rate)
 {
@@ -28,7 +34,7 @@ uint64_t pace_now_nsec(void)
 
 unsigned pace_chunk(struct pace *pace, unsigned max)
 {
-	unsigned rate = pace->rate, chunk = rate / (1000 / BURST_MSEC);
+	unsigned rate = pace->rate, chunk = rate / (1000 / CHUNK_MSEC);
 
 	if (!rate || chunk > max)
 		return max;
@@ -49,18 +55,18 @@ static void sleep_until(uint64_t nsec)
 uint64_t pace_wait(struct pace *pace, unsigned count)
 {
 	unsigned rate = pace->rate;
-	uint64_t now, start;
+	uint64_t now, full;
 
 	if (!rate)
 		return 0;
 	now = pace_now_nsec();
 	pthread_mutex_lock(&pace->lock);
-	start = pace->due_nsec > now ? pace->due_nsec : now;
-	pace->due_nsec = start + count * NSEC_PER_SEC / rate;
+	full = pace->full_nsec > now ? pace->full_nsec : now;
+	pace->full_nsec = full + count * NSEC_PER_SEC / rate;
 	pthread_mutex_unlock(&pace->lock);
-	if (start <= now)
+	if (full < now + BURST_NSEC)
 		return now;
-	sleep_until(start);
+	sleep_until(full);
 	return pace_now_nsec();
 }
 

@@ -12,7 +12,7 @@
 struct pace {
 	atomic_uint rate; /* entries per second; 0: no bound, nothing is timed */
 	pthread_mutex_t lock;
-	uint64_t due_nsec; /* when the bucket is full again */
+	uint64_t full_nsec; /* when the bucket is full again */
 	uint64_t timed_nsec, timed; /* since pace_latency() */
 };
 

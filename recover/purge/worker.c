@@ -205,6 +205,7 @@ static bool removed_early(struct worker *worker, struct node *node, const struct
 
 	if (window->full || !node->parent || !queue_is_leaf(&crew->queue, node))
 		return false;
+	(void)pace_wait(&crew->pace, 1);
 	if (place_rmdir(node->parent->fd, node->name, node->fd) < 0)
 		return false;
 	crew->entries++;
