@@ -16,7 +16,7 @@
 
 enum {
 	WORKERS_DEFAULT = 8,
-	WORKERS_START = 2,
+	WORKERS_START = 4,
 	FDS_RESERVED = 20, /* for all else the process has open */
 	FDS_MAX = 512,
 	FDS_PER_WORKER = 5,
