@@ -167,8 +167,9 @@ bool log_panic_next(const struct log *log, size_t from, size_t end, struct log_p
 
 bool log_has_panic(const struct log *log, size_t from, size_t end)
 {
-	static const char *const frames[] = { "panic(", "runtime.gopanic", "runtime.sigpanic",
-					      "runtime.throw", "bbolt._assert", "bolt._assert" };
+	static const char *const frames[] = { "panic(",	      "runtime.gopanic", "runtime.sigpanic",
+					      "runtime.throw", "bolt._assert",	 ").fastCheck(",
+					      "common.Assert(", "[running]" };
 
 	for (size_t i = from; i < end; i++)
 		if (is_head(&log->lines[i]) ||

@@ -102,6 +102,28 @@ static void score_case(const char *name, const char *text, const json_t *json, s
 		printf("# %s: a fresh root, but the cause is %s\n", name, final);
 }
 
+/* However much of a log is missing: no fresh root for another cause. */
+static void check_cuts(const char *name, json_t *json)
+{
+	const char *final = json_string_value(json_object_get(json, "verdict"));
+	const json_t *lines = json_object_get(json, "log");
+	size_t count = json_array_size(lines);
+
+	for (size_t from = 0; from < count && !same_kind(final, "quarantine-root"); from++)
+		for (size_t to = from + 1; to <= count; to++) {
+			cleanup_text struct text part = { 0 };
+
+			for (size_t i = from; i < to; i++) {
+				const char *line = json_string_value(json_array_get(lines, i));
+
+				CHECK_EQ(text_add_string(&part, line), 0);
+				CHECK_EQ(text_add_string(&part, "\n"), 0);
+			}
+			if (!CHECK(judge(part.string).verdict != SIGNATURE_QUARANTINE))
+				printf("# %s, lines %zu to %zu\n", name, from, to);
+		}
+}
+
 static void print_scores(const struct score *scores, size_t count)
 {
 	struct score total = { "all", 0, 0, 0, 0 };
@@ -142,6 +164,7 @@ static void test_real_cases(void)
 			const char *class = json_string_value(json_object_get(json, "cause_class"));
 
 			score_case(entry->d_name, text, json, score_of(scores, &count, class));
+			check_cuts(entry->d_name, json);
 		}
 		json_decref(json);
 	}
