@@ -13,7 +13,7 @@
 #define MIN_PAGE_SIZE 1024u
 #define MAX_PAGE_SIZE 65536u
 #define SHORTEST_READ 4096 /* bbolt gives up on a file with less */
-#define TRIES 3 /* while a running containerd writes */
+#define TRIES 3		   /* while a running containerd writes */
 
 /* As on disk; the file is little-endian. */
 struct disk_meta {
@@ -146,7 +146,7 @@ int bolt_begin(int fd, struct bolt_finding *ret, struct bolt_file *ret_file)
 	struct stat st;
 	int r;
 
-	*ret = (struct bolt_finding){ .live_meta = -1 };
+	*ret = (struct bolt_finding){.live_meta = -1};
 	if (fstat(fd, &st) < 0) {
 		ret->error = -errno;
 		return 0;
@@ -177,7 +177,7 @@ bool bolt_was_written(const struct bolt_file *file)
 
 static int check_root(const struct bolt_file *file)
 {
-	cleanup_bolt_node struct bolt_node root = { 0 };
+	cleanup_bolt_node struct bolt_node root = {0};
 	struct bolt_element element;
 	int r = bolt_node_load(&root, file, file->root_page);
 
@@ -208,10 +208,11 @@ void bolt_look(int fd, void (*look)(int fd, struct bolt_finding *ret, struct bol
 	       struct bolt_finding *ret)
 {
 	for (int i = 0; i < TRIES; i++) {
-		struct bolt_file file = { .fd = fd };
+		struct bolt_file file = {.fd = fd};
 
 		look(fd, ret, &file);
-		if (ret->state != BOLT_DAMAGED || ret->live_meta < 0 || !bolt_was_written(&file))
+		if (ret->state != BOLT_DAMAGED || ret->live_meta < 0 ||
+		    !bolt_was_written(&file))
 			return;
 	}
 	bolt_conclude(-EAGAIN, 0, ret);
@@ -227,7 +228,7 @@ int bolt_open_at(int dirfd, const char *name, struct bolt_finding *ret)
 	struct stat st;
 	int fd;
 
-	*ret = (struct bolt_finding){ .live_meta = -1 };
+	*ret = (struct bolt_finding){.live_meta = -1};
 	/* Looked at before it is opened: opening a device can do things. */
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		if (errno == ENOENT)

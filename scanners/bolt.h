@@ -20,20 +20,20 @@ enum bolt_state {
 
 enum bolt_damage {
 	BOLT_DAMAGE_NONE,
-	BOLT_NOT_A_FILE,	/* a directory, a fifo, a device */
-	BOLT_TOO_SHORT,		/* less than two pages, or shorter than its high-water mark */
-	BOLT_META_INVALID,	/* no meta page has the magic: "invalid database" */
-	BOLT_META_VERSION,	/* "version mismatch" */
-	BOLT_META_CHECKSUM,	/* "checksum error" */
-	BOLT_PAGE_RANGE,	/* a page id beyond the high-water mark */
-	BOLT_PAGE_ID,		/* a page that says it is another */
-	BOLT_PAGE_TYPE,		/* neither branch nor leaf where one must be */
-	BOLT_PAGE_BOUNDS,	/* elements beyond their page */
-	BOLT_PAGE_SHARED,	/* referenced twice, or free and in use */
+	BOLT_NOT_A_FILE,    /* a directory, a fifo, a device */
+	BOLT_TOO_SHORT,	    /* less than two pages, or shorter than its high-water mark */
+	BOLT_META_INVALID,  /* no meta page has the magic: "invalid database" */
+	BOLT_META_VERSION,  /* "version mismatch" */
+	BOLT_META_CHECKSUM, /* "checksum error" */
+	BOLT_PAGE_RANGE,    /* a page id beyond the high-water mark */
+	BOLT_PAGE_ID,	    /* a page that says it is another */
+	BOLT_PAGE_TYPE,	    /* neither branch nor leaf where one must be */
+	BOLT_PAGE_BOUNDS,   /* elements beyond their page */
+	BOLT_PAGE_SHARED,   /* referenced twice, or free and in use */
 	BOLT_KEY_ORDER,
 	BOLT_FREELIST,
-	BOLT_TOO_DEEP,		/* a cycle, or deeper than any real tree */
-	BOLT_VALUE,		/* a record of containerd's that does not decode */
+	BOLT_TOO_DEEP, /* a cycle, or deeper than any real tree */
+	BOLT_VALUE,    /* a record of containerd's that does not decode */
 };
 
 struct bolt_meta {
@@ -46,12 +46,12 @@ struct bolt_meta {
 struct bolt_finding {
 	enum bolt_state state;
 	enum bolt_damage damage;
-	uint64_t page;	 /* where, if damaged and known */
-	int error;	 /* negative errno behind BOLT_UNREAD: -EIO and the like */
-	uint64_t size;	 /* of the file */
+	uint64_t page; /* where, if damaged and known */
+	int error;     /* negative errno behind BOLT_UNREAD: -EIO and the like */
+	uint64_t size; /* of the file */
 	struct bolt_meta meta[2];
-	int live_meta;	 /* 0 or 1; -1 if both are invalid */
-	bool whole_tree; /* every reachable page was checked, not just the root's */
+	int live_meta;	       /* 0 or 1; -1 if both are invalid */
+	bool whole_tree;       /* every reachable page was checked, not just the root's */
 	uint64_t leaked_pages; /* neither in use nor in the freelist: no harm */
 };
 

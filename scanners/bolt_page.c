@@ -1,45 +1,19 @@
 #include "scanners/bolt_page.h"
 
-#include <endian.h>
 #include <string.h>
 
 #include "scanners/cleanup.h"
 
 /* What of a node is held in memory at a time; more only for a longer key. */
 #define WINDOW (64 * 1024)
-#define ELEMENT_SIZE 16
-
-static uint16_t get16(const uint8_t *bytes)
-{
-	uint16_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le16toh(value);
-}
-
-static uint32_t get32(const uint8_t *bytes)
-{
-	uint32_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le32toh(value);
-}
-
-uint64_t bolt_get64(const uint8_t *bytes)
-{
-	uint64_t value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return le64toh(value);
-}
 
 int bolt_pread(int fd, void *buffer, size_t size, uint64_t offset)
 {
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = pread(fd, (char *)buffer + done, size - done,
-				  (off_t)(offset + done));
+		ssize_t n =
+			pread(fd, (char *)buffer + done, size - done, (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -52,13 +26,71 @@ int bolt_pread(int fd, void *buffer, size_t size, uint64_t offset)
 	return 0;
 }
 
+static const uint8_t *in_window(const struct bolt_window *window, uint64_t offset, size_t size)
+{
+	if (offset < window->start || offset - window->start > window->used ||
+	    size > window->used - (offset - window->start))
+		return NULL;
+	return window->bytes + (offset - window->start);
+}
+
+int bolt_ahead_init(struct bolt_ahead *ahead)
+{
+	*ahead = (struct bolt_ahead){0};
+	for (int i = 0; i < 2; i++)
+		ahead->blocks[i].bytes = malloc(BOLT_AHEAD);
+	return ahead->blocks[0].bytes && ahead->blocks[1].bytes ? 0 : -ENOMEM;
+}
+
+void bolt_ahead_done(struct bolt_ahead *ahead)
+{
+	free(ahead->blocks[0].bytes);
+	free(ahead->blocks[1].bytes);
+	*ahead = (struct bolt_ahead){0};
+}
+
+static const uint8_t *in_blocks(const struct bolt_ahead *ahead, uint64_t offset, size_t size)
+{
+	const uint8_t *bytes = in_window(&ahead->blocks[ahead->latest], offset, size);
+
+	return bytes ?: in_window(&ahead->blocks[!ahead->latest], offset, size);
+}
+
+void bolt_read_ahead(const struct bolt_file *file, uint64_t offset, size_t size)
+{
+	struct bolt_ahead *ahead = file->ahead;
+	struct bolt_window *block = &ahead->blocks[!ahead->latest];
+
+	block->start = offset;
+	block->used = 0;
+	if (bolt_pread(file->fd, block->bytes, size, offset) == 0)
+		block->used = size;
+	ahead->latest = !ahead->latest;
+}
+
+bool bolt_is_ahead(const struct bolt_file *file, uint64_t page)
+{
+	return in_blocks(file->ahead, page * file->page_size, file->page_size);
+}
+
+static int read_file(const struct bolt_file *file, uint8_t *buffer, size_t size,
+		     uint64_t offset)
+{
+	const uint8_t *bytes = file->ahead ? in_blocks(file->ahead, offset, size) : NULL;
+
+	if (!bytes)
+		return bolt_pread(file->fd, buffer, size, offset);
+	memcpy(buffer, bytes, size);
+	return 0;
+}
+
 static struct bolt_page_header parse_header(const uint8_t *bytes)
 {
 	return (struct bolt_page_header){
 		.id = bolt_get64(bytes),
-		.flags = get16(bytes + 8),
-		.count = get16(bytes + 10),
-		.overflow = get32(bytes + 12),
+		.flags = bolt_get16(bytes + 8),
+		.count = bolt_get16(bytes + 10),
+		.overflow = bolt_get32(bytes + 12),
 	};
 }
 
@@ -94,7 +126,8 @@ int bolt_check_freelist_page(const struct bolt_file *file, struct bolt_page_head
  * Bring @size bytes at @offset of the node into @window, which reads ahead.
  * The caller has checked them against the node's size.
  */
-static int slide(struct bolt_node *node, struct bolt_window *window, uint64_t offset, size_t size)
+static int slide(struct bolt_node *node, struct bolt_window *window, uint64_t offset,
+		 size_t size)
 {
 	uint64_t rest = node->size - offset;
 	size_t want = rest < WINDOW ? (size_t)rest : WINDOW;
@@ -102,7 +135,7 @@ static int slide(struct bolt_node *node, struct bolt_window *window, uint64_t of
 
 	if (want < size)
 		want = size;
-	if (want > window->room) {
+	if (!window->bytes || want > window->room) {
 		uint8_t *bigger = realloc(window->bytes, want);
 
 		if (!bigger)
@@ -111,20 +144,12 @@ static int slide(struct bolt_node *node, struct bolt_window *window, uint64_t of
 		window->room = want;
 	}
 	window->used = 0;
-	r = bolt_pread(node->file->fd, window->bytes, want, node->start + offset);
+	r = read_file(node->file, window->bytes, want, node->start + offset);
 	if (r < 0)
 		return r;
 	window->start = offset;
 	window->used = want;
 	return 0;
-}
-
-static const uint8_t *in_window(const struct bolt_window *window, uint64_t offset, size_t size)
-{
-	if (offset < window->start || offset - window->start > window->used ||
-	    size > window->used - (offset - window->start))
-		return NULL;
-	return window->bytes + (offset - window->start);
 }
 
 int bolt_node_bytes(struct bolt_node *node, uint64_t offset, size_t size, const uint8_t **ret)
@@ -134,6 +159,10 @@ int bolt_node_bytes(struct bolt_node *node, uint64_t offset, size_t size, const 
 
 	if (offset > node->size || size > node->size - offset)
 		return BOLT_PAGE_BOUNDS;
+	if (size == 0) {
+		*ret = node->elements.bytes;
+		return 0;
+	}
 	bytes = in_window(&node->elements, offset, size);
 	if (!bytes)
 		bytes = in_window(&node->data, offset, size);
@@ -145,11 +174,6 @@ int bolt_node_bytes(struct bolt_node *node, uint64_t offset, size_t size, const 
 	}
 	*ret = bytes;
 	return 0;
-}
-
-bool bolt_node_is_whole(const struct bolt_node *node)
-{
-	return node->elements.start == 0 && node->elements.used == node->size;
 }
 
 static void begin_node(struct bolt_node *node, const struct bolt_file *file, uint64_t page,
@@ -177,9 +201,10 @@ static int accept_header(struct bolt_node *node, const struct bolt_page_header *
 	return 0;
 }
 
-static int check_array(const struct bolt_node *node)
+static int check_array(struct bolt_node *node)
 {
-	if (BOLT_PAGE_HEADER + (uint64_t)node->count * ELEMENT_SIZE > node->size)
+	node->whole = node->elements.used == node->size;
+	if (BOLT_PAGE_HEADER + (uint64_t)node->count * BOLT_ELEMENT_SIZE > node->size)
 		return BOLT_PAGE_BOUNDS;
 	return 0;
 }
@@ -246,58 +271,36 @@ void bolt_node_done(struct bolt_node *node)
 {
 	free(node->elements.bytes);
 	free(node->data.bytes);
-	*node = (struct bolt_node){ 0 };
+	*node = (struct bolt_node){0};
 }
 
 /* The words of element @index, which lies in the array behind the header. */
-static int element_words(struct bolt_node *node, unsigned index, uint64_t *ret_offset,
-			 const uint8_t **ret)
+static int element_words(struct bolt_node *node, uint64_t offset, const uint8_t **ret)
 {
-	uint64_t offset = BOLT_PAGE_HEADER + (uint64_t)index * ELEMENT_SIZE;
-	const uint8_t *bytes = in_window(&node->elements, offset, ELEMENT_SIZE);
+	const uint8_t *bytes = in_window(&node->elements, offset, BOLT_ELEMENT_SIZE);
 	int r;
 
 	if (!bytes) {
-		r = slide(node, &node->elements, offset, ELEMENT_SIZE);
+		r = slide(node, &node->elements, offset, BOLT_ELEMENT_SIZE);
 		if (r < 0)
 			return r;
 		bytes = node->elements.bytes;
 	}
-	*ret_offset = offset;
 	*ret = bytes;
 	return 0;
 }
 
-int bolt_node_element(struct bolt_node *node, unsigned index, struct bolt_element *ret)
+int bolt_node_element_apart(struct bolt_node *node, unsigned index, struct bolt_element *ret)
 {
-	struct bolt_element element = { 0 };
+	uint64_t offset = BOLT_PAGE_HEADER + (uint64_t)index * BOLT_ELEMENT_SIZE;
 	const uint8_t *words;
-	uint64_t offset;
-	int r = element_words(node, index, &offset, &words);
+	int r = element_words(node, offset, &words);
 
+	if (r == 0)
+		r = bolt_parse_element(node, offset, words, ret);
 	if (r != 0)
 		return r;
-	if (node->leaf) {
-		element.bucket = get32(words) & 1;
-		offset += get32(words + 4);
-		element.key_size = get32(words + 8);
-		element.value_size = get32(words + 12);
-	} else {
-		offset += get32(words);
-		element.key_size = get32(words + 4);
-		element.child = bolt_get64(words + 8);
-	}
-	/* Keys and values lie behind the array, inside the node. */
-	if (element.key_size > BOLT_MAX_KEY ||
-	    offset < BOLT_PAGE_HEADER + (uint64_t)node->count * ELEMENT_SIZE ||
-	    offset + element.key_size + element.value_size > node->size)
-		return BOLT_PAGE_BOUNDS;
-	r = bolt_node_bytes(node, offset, element.key_size, &element.key);
-	if (r != 0)
-		return r;
-	element.value = offset + element.key_size;
-	*ret = element;
-	return 0;
+	return bolt_node_bytes(node, ret->value - ret->key_size, ret->key_size, &ret->key);
 }
 
 int bolt_node_bucket(struct bolt_node *node, const struct bolt_element *element,

@@ -9,17 +9,26 @@
 #ifndef SCANNERS_BOLT_PAGE_H
 #define SCANNERS_BOLT_PAGE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "scanners/bolt.h"
 
 #define BOLT_NO_FREELIST UINT64_MAX /* since containerd 1.7, in meta.db */
 #define BOLT_PAGE_HEADER 16
+#define BOLT_ELEMENT_SIZE 16
 #define BOLT_BUCKET_HEADER 16 /* of a sub-bucket's value, before an inline page */
 #define BOLT_MAX_KEY 32768
 #define BOLT_FIRST_DATA_PAGE 2
+
+/*
+ * A tree has four levels even with a million keys. What is deeper does not come
+ * from bbolt.
+ */
+#define BOLT_MAX_DEPTH 16
 
 enum bolt_page_flag {
 	BOLT_BRANCH = 0x01,
@@ -28,21 +37,46 @@ enum bolt_page_flag {
 	BOLT_FREE = 0x10,
 };
 
+/* A part of a node, or of the file, in memory. */
+struct bolt_window {
+	uint8_t *bytes;
+	size_t room, used;
+	uint64_t start; /* its offset there */
+};
+
+/* For who reads most of a file and knows in which order. */
+struct bolt_ahead {
+	struct bolt_window blocks[2];
+	bool latest;
+};
+
+#define BOLT_AHEAD (128 * 1024)
+
+/* Returns 0, or -ENOMEM; to be ended with bolt_ahead_done() either way. */
+int bolt_ahead_init(struct bolt_ahead *ahead);
+void bolt_ahead_done(struct bolt_ahead *ahead);
+
 /* A file with a live meta page; what a reader needs of it. */
 struct bolt_file {
 	int fd;
 	uint64_t size;
 	uint32_t page_size;
 	uint64_t root_page, freelist_page, high_water, txid;
+	struct bolt_ahead *ahead; /* the reader's, or NULL */
 };
+
+/*
+ * Read @size bytes (at most BOLT_AHEAD) at @offset in one go, for the nodes in
+ * them; what cannot be read is left to those who ask for it.
+ */
+void bolt_read_ahead(const struct bolt_file *file, uint64_t offset, size_t size);
+bool bolt_is_ahead(const struct bolt_file *file, uint64_t page);
 
 /*
  * Open @name below @dirfd for reading. Returns an fd, or -1 with @ret telling
  * why not: absent, not a file, a link (unread, -ELOOP) or unread.
  */
 int bolt_open_at(int dirfd, const char *name, struct bolt_finding *ret);
-
-uint64_t bolt_get64(const uint8_t *bytes);
 
 /* All of @size bytes at @offset. Returns 0, or a negative errno; -ENODATA beyond the end. */
 int bolt_pread(int fd, void *buffer, size_t size, uint64_t offset);
@@ -84,13 +118,6 @@ int bolt_read_header(const struct bolt_file *file, uint64_t page, struct bolt_pa
 /* Is the freelist's page one, and inside the file? Returns 0, damage or errno. */
 int bolt_check_freelist_page(const struct bolt_file *file, struct bolt_page_header *ret);
 
-/* A part of a node in memory. */
-struct bolt_window {
-	uint8_t *bytes;
-	size_t room, used;
-	uint64_t start; /* offset in the node */
-};
-
 /*
  * A node of a tree: a page with its overflow pages, or a page inside a value
  * (an inline bucket). Memory is bounded whatever the node's size. Zero it
@@ -103,6 +130,7 @@ struct bolt_node {
 	uint64_t start; /* offset in the file */
 	uint64_t size;	/* bytes it may use */
 	bool leaf;
+	bool whole; /* all in memory: pointers into it are valid until it is loaded again */
 	unsigned count;
 	struct bolt_window elements, data;
 };
@@ -117,11 +145,8 @@ int bolt_node_load_inline(struct bolt_node *node, const struct bolt_file *file, 
 void bolt_node_done(struct bolt_node *node);
 #define cleanup_bolt_node __attribute__((cleanup(bolt_node_done)))
 
-/* Is all of the node in memory, so that pointers into it stay valid until it is loaded again? */
-bool bolt_node_is_whole(const struct bolt_node *node);
-
 struct bolt_element {
-	const uint8_t *key; /* valid until the next element is read, see bolt_node_is_whole() */
+	const uint8_t *key; /* valid until the next element is read, see bolt_node.whole */
 	size_t key_size;
 	uint64_t child;	   /* branch: the page below */
 	bool bucket;	   /* leaf: the value is a bucket's header */
@@ -129,8 +154,79 @@ struct bolt_element {
 	size_t value_size; /* leaf */
 };
 
+/* Of integers in the file, wherever they lie. */
+static inline uint16_t bolt_get16(const uint8_t *bytes)
+{
+	uint16_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le16toh(value);
+}
+
+static inline uint32_t bolt_get32(const uint8_t *bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le32toh(value);
+}
+
+static inline uint64_t bolt_get64(const uint8_t *bytes)
+{
+	uint64_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le64toh(value);
+}
+
+/*
+ * All but the key of the element whose words are @words, at @offset of the node.
+ * Key and value lie behind the array and inside the node. Inline, and member by
+ * member, because this is where a check spends its time.
+ */
+static inline int bolt_parse_element(const struct bolt_node *node, uint64_t offset,
+				     const uint8_t *words, struct bolt_element *ret)
+{
+	uint64_t key;
+
+	if (node->leaf) {
+		ret->bucket = words[0] & 1;
+		ret->child = 0;
+		key = offset + bolt_get32(words + 4);
+		ret->key_size = bolt_get32(words + 8);
+		ret->value_size = bolt_get32(words + 12);
+	} else {
+		ret->bucket = false;
+		ret->child = bolt_get64(words + 8);
+		key = offset + bolt_get32(words);
+		ret->key_size = bolt_get32(words + 4);
+		ret->value_size = 0;
+	}
+	ret->value = key + ret->key_size;
+	if (ret->key_size > BOLT_MAX_KEY ||
+	    key < BOLT_PAGE_HEADER + (uint64_t)node->count * BOLT_ELEMENT_SIZE ||
+	    ret->value + ret->value_size > node->size)
+		return BOLT_PAGE_BOUNDS;
+	return 0;
+}
+
+/* bolt_node_element() of a node that is not whole. */
+int bolt_node_element_apart(struct bolt_node *node, unsigned index, struct bolt_element *ret);
+
 /* Element @index (below count), bounds checked. Returns 0, damage or errno. */
-int bolt_node_element(struct bolt_node *node, unsigned index, struct bolt_element *ret);
+static inline int bolt_node_element(struct bolt_node *node, unsigned index,
+				    struct bolt_element *ret)
+{
+	uint64_t offset = BOLT_PAGE_HEADER + (uint64_t)index * BOLT_ELEMENT_SIZE;
+	int r;
+
+	if (!node->whole)
+		return bolt_node_element_apart(node, index, ret);
+	r = bolt_parse_element(node, offset, node->elements.bytes + offset, ret);
+	if (r == 0)
+		ret->key = node->elements.bytes + ret->value - ret->key_size;
+	return r;
+}
 
 /*
  * @size bytes at @offset of the node, valid until the next element or value is

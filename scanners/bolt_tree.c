@@ -4,18 +4,16 @@
 
 #include "scanners/cleanup.h"
 
-/* Levels of branches; bbolt has four with a million keys. */
-#define MAX_LEVELS 16
 #define TRIES 5 /* while a running containerd writes */
 
 void bolt_tree_init(struct bolt_tree *tree, const struct bolt_file *file)
 {
-	*tree = (struct bolt_tree){ .file = *file, .nodes_left = file->high_water };
+	*tree = (struct bolt_tree){.file = *file, .nodes_left = file->high_water};
 }
 
 struct bolt_bucket bolt_tree_root(const struct bolt_tree *tree)
 {
-	return (struct bolt_bucket){ .root = tree->file.root_page };
+	return (struct bolt_bucket){.root = tree->file.root_page};
 }
 
 static int each_below(struct bolt_tree *tree, uint64_t page, unsigned level, bolt_visit *visit,
@@ -24,7 +22,7 @@ static int each_below(struct bolt_tree *tree, uint64_t page, unsigned level, bol
 static int each_element(struct bolt_tree *tree, struct bolt_node *node, unsigned level,
 			bolt_visit *visit, void *data)
 {
-	struct bolt_item item = { .node = node };
+	struct bolt_item item = {.node = node};
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < node->count; i++) {
@@ -41,11 +39,11 @@ static int each_element(struct bolt_tree *tree, struct bolt_node *node, unsigned
 static int each_below(struct bolt_tree *tree, uint64_t page, unsigned level, bolt_visit *visit,
 		      void *data)
 {
-	cleanup_bolt_node struct bolt_node node = { 0 };
+	cleanup_bolt_node struct bolt_node node = {0};
 	int r;
 
 	tree->page = page;
-	if (level == MAX_LEVELS || tree->nodes_left == 0)
+	if (level == BOLT_MAX_DEPTH || tree->nodes_left == 0)
 		return BOLT_TOO_DEEP;
 	tree->nodes_left--;
 	r = bolt_node_load(&node, &tree->file, page);
@@ -55,7 +53,7 @@ static int each_below(struct bolt_tree *tree, uint64_t page, unsigned level, bol
 int bolt_each(struct bolt_tree *tree, const struct bolt_bucket *bucket, bolt_visit *visit,
 	      void *data)
 {
-	cleanup_bolt_node struct bolt_node node = { 0 };
+	cleanup_bolt_node struct bolt_node node = {0};
 	int r;
 
 	if (bucket->root != 0)
@@ -114,7 +112,8 @@ int bolt_item_key(const struct bolt_item *item, char **ret)
 {
 	char *copy;
 
-	if (item->element.key_size == 0 || memchr(item->element.key, '\0', item->element.key_size))
+	if (item->element.key_size == 0 ||
+	    memchr(item->element.key, '\0', item->element.key_size))
 		return BOLT_VALUE;
 	copy = strndup((const char *)item->element.key, item->element.key_size);
 	if (!copy)

@@ -52,7 +52,8 @@ static int compare_blobs(const void *a, const void *b)
 	return compare_pair(x->digest, x->ns, y->digest, y->ns);
 }
 
-static void sort(void *items, size_t count, size_t size, int (*compare)(const void *, const void *))
+static void sort(void *items, size_t count, size_t size,
+		 int (*compare)(const void *, const void *))
 {
 	if (count > 0)
 		qsort(items, count, size, compare);
@@ -93,7 +94,7 @@ static int name_pods(struct metadata *m)
 static int read_tree(struct bolt_tree *tree, void *data)
 {
 	struct metadata *m = data;
-	struct metadata_reading reading = { .out = m };
+	struct metadata_reading reading = {.out = m};
 	int r;
 
 	metadata_done(m);
@@ -121,7 +122,7 @@ static int read_file(int fd, struct bolt_finding *finding, struct metadata *m)
 
 int metadata_read_fd(int fd, struct metadata *ret)
 {
-	struct metadata m = { 0 };
+	struct metadata m = {0};
 	struct bolt_finding finding;
 	int r = read_file(fd, &finding, &m);
 
@@ -144,7 +145,7 @@ int metadata_read(int dirfd, const char *name, struct metadata *ret)
 
 	if (fd >= 0)
 		return metadata_read_fd(fd, ret);
-	*ret = (struct metadata){ .finding = finding };
+	*ret = (struct metadata){.finding = finding};
 	return 0;
 }
 
@@ -152,7 +153,7 @@ int metadata_open_dir(int root_fd, const char *name, struct bolt_finding *ret)
 {
 	int fd = dir_open_beneath(root_fd, name);
 
-	*ret = (struct bolt_finding){ .live_meta = -1 };
+	*ret = (struct bolt_finding){.live_meta = -1};
 	if (fd == -ENOENT)
 		ret->state = BOLT_ABSENT;
 	else if (fd < 0)
@@ -167,7 +168,7 @@ int metadata_read_root(int root_fd, struct metadata *ret)
 
 	if (fd >= 0)
 		return metadata_read(fd, METADATA_FILE, ret);
-	*ret = (struct metadata){ .finding = finding };
+	*ret = (struct metadata){.finding = finding};
 	return 0;
 }
 
@@ -194,7 +195,7 @@ void metadata_done(struct metadata *m)
 	free(m->snapshots);
 	free(m->leases);
 	free(m->blobs);
-	*m = (struct metadata){ 0 };
+	*m = (struct metadata){0};
 }
 
 static const void *find(const void *wanted, const void *items, size_t count, size_t size,
@@ -209,26 +210,28 @@ static char *borrow(const char *text)
 	return (char *)(uintptr_t)text;
 }
 
-const struct metadata_container *metadata_find_container(const struct metadata *m, const char *ns,
-							 const char *id)
+const struct metadata_container *metadata_find_container(const struct metadata *m,
+							 const char *ns, const char *id)
 {
-	struct metadata_container wanted = { .ns = borrow(ns), .id = borrow(id) };
+	struct metadata_container wanted = {.ns = borrow(ns), .id = borrow(id)};
 
-	return find(&wanted, m->containers, m->container_count, sizeof(wanted), compare_containers);
+	return find(&wanted, m->containers, m->container_count, sizeof(wanted),
+		    compare_containers);
 }
 
 const struct metadata_container *metadata_find_sandbox(const struct metadata *m, const char *ns,
 						       const char *id)
 {
-	struct metadata_container wanted = { .ns = borrow(ns), .id = borrow(id) };
+	struct metadata_container wanted = {.ns = borrow(ns), .id = borrow(id)};
 
-	return find(&wanted, m->sandboxes, m->sandbox_count, sizeof(wanted), compare_containers);
+	return find(&wanted, m->sandboxes, m->sandbox_count, sizeof(wanted),
+		    compare_containers);
 }
 
 const struct metadata_image *metadata_find_image(const struct metadata *m, const char *ns,
 						 const char *name)
 {
-	struct metadata_image wanted = { .ns = borrow(ns), .name = borrow(name) };
+	struct metadata_image wanted = {.ns = borrow(ns), .name = borrow(name)};
 
 	return find(&wanted, m->images, m->image_count, sizeof(wanted), compare_images);
 }
@@ -242,7 +245,7 @@ static int compare_digests(const void *a, const void *b)
 
 const struct metadata_blob *metadata_find_blob(const struct metadata *m, const char *digest)
 {
-	struct metadata_blob wanted = { .digest = borrow(digest) };
+	struct metadata_blob wanted = {.digest = borrow(digest)};
 
 	return find(&wanted, m->blobs, m->blob_count, sizeof(wanted), compare_digests);
 }
@@ -250,17 +253,18 @@ const struct metadata_blob *metadata_find_blob(const struct metadata *m, const c
 const struct metadata_snapshot *metadata_snapshot_of(const struct metadata *m,
 						     const char *snapshotter, const char *name)
 {
-	struct metadata_snapshot wanted = { .snapshotter = borrow(snapshotter),
-					    .name = borrow(name) };
+	struct metadata_snapshot wanted = {.snapshotter = borrow(snapshotter),
+					   .name = borrow(name)};
 
-	return find(&wanted, m->snapshots, m->snapshot_count, sizeof(wanted), compare_snapshots);
+	return find(&wanted, m->snapshots, m->snapshot_count, sizeof(wanted),
+		    compare_snapshots);
 }
 
 static bool uses(const struct metadata_container *container,
 		 const struct metadata_snapshot *snapshot)
 {
-	return compare_pair(container->snapshotter, container->snapshot_key, snapshot->snapshotter,
-			    snapshot->key) == 0 &&
+	return compare_pair(container->snapshotter, container->snapshot_key,
+			    snapshot->snapshotter, snapshot->key) == 0 &&
 	       compare_text(container->ns, snapshot->ns) == 0;
 }
 

@@ -43,7 +43,7 @@ struct metadata_container {
 	char *ns; /* as metadata_image.ns */
 	char *id;
 	char *image, *runtime, *snapshotter, *snapshot_key;
-	char *kind; /* "sandbox" or "container" for CRI's */
+	char *kind;	  /* "sandbox" or "container" for CRI's */
 	char *sandbox_id; /* == id for the sandbox itself */
 	char *pod_name, *pod_namespace, *pod_uid;
 	char *container_name;
@@ -124,10 +124,11 @@ const struct metadata_container *metadata_find_container(const struct metadata *
 							 const char *ns, const char *id);
 const struct metadata_container *metadata_find_sandbox(const struct metadata *metadata,
 						       const char *ns, const char *id);
-const struct metadata_image *metadata_find_image(const struct metadata *metadata, const char *ns,
-						 const char *name);
+const struct metadata_image *metadata_find_image(const struct metadata *metadata,
+						 const char *ns, const char *name);
 /* In any namespace. */
-const struct metadata_blob *metadata_find_blob(const struct metadata *metadata, const char *digest);
+const struct metadata_blob *metadata_find_blob(const struct metadata *metadata,
+					       const char *digest);
 
 /* One of a snapshotter's own records. */
 struct metadata_directory {

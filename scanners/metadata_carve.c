@@ -53,7 +53,7 @@ static bool is_container(const struct traits *traits)
 
 static int look_at(struct bolt_tree *tree, const struct bolt_bucket *bucket, struct traits *ret)
 {
-	*ret = (struct traits){ 0 };
+	*ret = (struct traits){0};
 	/* A walk of its own each time: pages may be met again, and cycles are bounded. */
 	tree->nodes_left = RECORD_NODES;
 	return bolt_each(tree, bucket, visit_traits, ret);
@@ -83,7 +83,7 @@ static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
 /* Where the page is lost that named a container. */
 static int carve_lost(struct bolt_tree *tree, uint64_t page, struct metadata_reading *reading)
 {
-	struct bolt_bucket bucket = { .root = page };
+	struct bolt_bucket bucket = {.root = page};
 	struct traits traits;
 	int r = look_at(tree, &bucket, &traits);
 
@@ -95,7 +95,7 @@ static int carve_lost(struct bolt_tree *tree, uint64_t page, struct metadata_rea
 static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t page,
 		      struct metadata_reading *reading)
 {
-	struct bolt_item item = { .node = node };
+	struct bolt_item item = {.node = node};
 	int r = bolt_node_load(node, &tree->file, page);
 
 	if (r != 0 || !node->leaf)
@@ -118,15 +118,16 @@ static unsigned self_consistent(const struct bolt_file *file)
 
 		if (bolt_read_header(file, page, &header) != 0)
 			continue;
-		count += header.id == page && (header.flags == BOLT_LEAF || header.flags == BOLT_BRANCH);
+		count += header.id == page &&
+			 (header.flags == BOLT_LEAF || header.flags == BOLT_BRANCH);
 	}
 	return count;
 }
 
 static struct bolt_file with_page_size(int fd, uint64_t size, uint32_t page_size)
 {
-	return (struct bolt_file){ .fd = fd, .size = size, .page_size = page_size,
-				   .high_water = size / page_size };
+	return (struct bolt_file){
+		.fd = fd, .size = size, .page_size = page_size, .high_water = size / page_size};
 }
 
 /* As the metas say, else as most of the pages do. */
@@ -150,7 +151,8 @@ static struct bolt_file guess_layout(int fd, const struct bolt_finding *finding)
 	return best;
 }
 
-/* The same record: its latest version first, and one that has a namespace before one without. */
+/* The same record: its latest version first, and one that has a namespace before one without.
+ */
 static int compare_versions(const char *ns_a, const char *id_a, const struct metadata_times *a,
 			    const char *ns_b, const char *id_b, const struct metadata_times *b)
 {
@@ -225,8 +227,8 @@ static void drop_older_containers(struct metadata *m)
 
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata)
 {
-	cleanup_bolt_node struct bolt_node node = { 0 };
-	struct metadata_reading reading = { .out = metadata };
+	cleanup_bolt_node struct bolt_node node = {0};
+	struct metadata_reading reading = {.out = metadata};
 	struct bolt_file file = guess_layout(fd, finding);
 	struct bolt_tree tree;
 	int r = 0;

@@ -9,8 +9,8 @@
 #include "scanners/metadata.h"
 
 /*
- * Add what is found in @fd, of which @finding is known, to @metadata's images and containers, and mark it
- * as carved; of several versions of a record the latest. What cannot be read is
+ * Add what is found in @fd, of which @finding is known, to @metadata's images and containers,
+ * and mark it as carved; of several versions of a record the latest. What cannot be read is
  * left out. Returns 0, or -ENOMEM.
  */
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata);

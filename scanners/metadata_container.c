@@ -22,15 +22,17 @@ static int ignored(int outcome)
 	return outcome == -ENOENT ? 0 : outcome;
 }
 
-static int visit_container_label(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+static int visit_container_label(struct bolt_tree *tree, const struct bolt_item *item,
+				 void *data)
 {
 	static const struct metadata_text_field fields[] = {
-		{ "io.cri-containerd.kind", offsetof(struct metadata_container, kind) },
-		{ "io.kubernetes.pod.name", offsetof(struct metadata_container, pod_name) },
-		{ "io.kubernetes.pod.namespace", offsetof(struct metadata_container, pod_namespace) },
-		{ "io.kubernetes.pod.uid", offsetof(struct metadata_container, pod_uid) },
-		{ "io.kubernetes.container.name",
-		  offsetof(struct metadata_container, container_name) },
+		{"io.cri-containerd.kind", offsetof(struct metadata_container, kind)},
+		{"io.kubernetes.pod.name", offsetof(struct metadata_container, pod_name)},
+		{"io.kubernetes.pod.namespace",
+		 offsetof(struct metadata_container, pod_namespace)},
+		{"io.kubernetes.pod.uid", offsetof(struct metadata_container, pod_uid)},
+		{"io.kubernetes.container.name",
+		 offsetof(struct metadata_container, container_name)},
 	};
 	struct record *record = data;
 	int r = metadata_take_text(item, fields, ARRAY_SIZE(fields), &record->container);
@@ -83,29 +85,30 @@ static int take_all_json(const struct bolt_item *item, const struct json_field *
 static int take_sandbox_json(const struct bolt_item *item, struct metadata_container *container)
 {
 	static const struct json_field fields[] = {
-		{ { "ID" }, offsetof(struct metadata_container, id) },
-		{ { "ID" }, offsetof(struct metadata_container, sandbox_id) },
-		{ { "Config", "metadata", "name" }, offsetof(struct metadata_container, pod_name) },
-		{ { "Config", "metadata", "namespace" },
-		  offsetof(struct metadata_container, pod_namespace) },
-		{ { "Config", "metadata", "uid" }, offsetof(struct metadata_container, pod_uid) },
-		{ { "NetNSPath" }, offsetof(struct metadata_container, netns) },
-		{ { "IP" }, offsetof(struct metadata_container, address) },
-		{ { "Config", "linux", "cgroup_parent" },
-		  offsetof(struct metadata_container, cgroup_parent) },
+		{{"ID"}, offsetof(struct metadata_container, id)},
+		{{"ID"}, offsetof(struct metadata_container, sandbox_id)},
+		{{"Config", "metadata", "name"}, offsetof(struct metadata_container, pod_name)},
+		{{"Config", "metadata", "namespace"},
+		 offsetof(struct metadata_container, pod_namespace)},
+		{{"Config", "metadata", "uid"}, offsetof(struct metadata_container, pod_uid)},
+		{{"NetNSPath"}, offsetof(struct metadata_container, netns)},
+		{{"IP"}, offsetof(struct metadata_container, address)},
+		{{"Config", "linux", "cgroup_parent"},
+		 offsetof(struct metadata_container, cgroup_parent)},
 	};
 
 	return take_all_json(item, fields, ARRAY_SIZE(fields), container);
 }
 
-static int take_container_json(const struct bolt_item *item, struct metadata_container *container)
+static int take_container_json(const struct bolt_item *item,
+			       struct metadata_container *container)
 {
 	static const struct json_field fields[] = {
-		{ { "ID" }, offsetof(struct metadata_container, id) },
-		{ { "SandboxID" }, offsetof(struct metadata_container, sandbox_id) },
-		{ { "Config", "metadata", "name" },
-		  offsetof(struct metadata_container, container_name) },
-		{ { "LogPath" }, offsetof(struct metadata_container, log_path) },
+		{{"ID"}, offsetof(struct metadata_container, id)},
+		{{"SandboxID"}, offsetof(struct metadata_container, sandbox_id)},
+		{{"Config", "metadata", "name"},
+		 offsetof(struct metadata_container, container_name)},
+		{{"LogPath"}, offsetof(struct metadata_container, log_path)},
 	};
 
 	return take_all_json(item, fields, ARRAY_SIZE(fields), container);
@@ -152,10 +155,10 @@ static int visit_runtime(struct bolt_tree *tree, const struct bolt_item *item, v
 static int visit_container(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	static const struct metadata_text_field fields[] = {
-		{ "image", offsetof(struct metadata_container, image) },
-		{ "snapshotter", offsetof(struct metadata_container, snapshotter) },
-		{ "snapshotKey", offsetof(struct metadata_container, snapshot_key) },
-		{ "sandboxid", offsetof(struct metadata_container, sandbox_id) },
+		{"image", offsetof(struct metadata_container, image)},
+		{"snapshotter", offsetof(struct metadata_container, snapshotter)},
+		{"snapshotKey", offsetof(struct metadata_container, snapshot_key)},
+		{"sandboxid", offsetof(struct metadata_container, sandbox_id)},
 	};
 	struct record *record = data;
 	struct metadata_container *container = &record->container;
@@ -203,7 +206,8 @@ void metadata_container_done(struct metadata_container *container)
 
 /* @record has an id, or finds it in what CRI wrote. */
 static int read_container(struct bolt_tree *tree, const struct bolt_bucket *bucket,
-			  struct record *record, struct metadata_container **items, size_t *count)
+			  struct record *record, struct metadata_container **items,
+			  size_t *count)
 {
 	struct metadata_reading *reading = record->reading;
 	struct metadata_container *container = &record->container;
@@ -212,7 +216,9 @@ static int read_container(struct bolt_tree *tree, const struct bolt_bucket *buck
 	if (r == 0 && !container->id)
 		r = BOLT_VALUE;
 	if (r == 0)
-		r = metadata_copy_text(reading->ns ?: container->kind ? METADATA_CRI_NAMESPACE : NULL,
+		r = metadata_copy_text(reading->ns
+					       ?: container->kind ? METADATA_CRI_NAMESPACE
+								  : NULL,
 				       &container->ns);
 	if (r == 0)
 		r = metadata_keep(items, count, container, sizeof(*container));
@@ -225,7 +231,7 @@ static int read_item(struct bolt_tree *tree, const struct bolt_item *item,
 		     struct metadata_reading *reading, struct metadata_container **items,
 		     size_t *count)
 {
-	struct record record = { .reading = reading };
+	struct record record = {.reading = reading};
 	struct bolt_bucket bucket;
 	int r = bolt_item_key(item, &record.container.id);
 
@@ -248,7 +254,7 @@ int metadata_read_container(struct bolt_tree *tree, const struct bolt_item *item
 int metadata_read_lost_container(struct bolt_tree *tree, const struct bolt_bucket *bucket,
 				 struct metadata_reading *reading)
 {
-	struct record record = { .reading = reading };
+	struct record record = {.reading = reading};
 
 	return read_container(tree, bucket, &record, &reading->out->containers,
 			      &reading->out->container_count);

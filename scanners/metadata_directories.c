@@ -40,7 +40,7 @@ static int take_kind(const struct bolt_item *item, struct metadata_directory *di
 static int visit_directory(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	static const struct metadata_text_field fields[] = {
-		{ "parent", offsetof(struct metadata_directory, parent) },
+		{"parent", offsetof(struct metadata_directory, parent)},
 	};
 	struct record *record = data;
 	struct metadata_directory *directory = &record->directory;
@@ -67,7 +67,7 @@ static int visit_snapshot(struct bolt_tree *tree, const struct bolt_item *item, 
 {
 	struct reading *reading = data;
 	struct metadata_directories *out = reading->out;
-	struct record record = { .reading = reading };
+	struct record record = {.reading = reading};
 	struct metadata_directory *directory = &record.directory;
 	int r = bolt_item_key(item, &directory->name);
 
@@ -91,7 +91,8 @@ static int visit_version(struct bolt_tree *tree, const struct bolt_item *item, v
 
 static int visit_root(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
-	return bolt_item_is(item, "v1", true) ? bolt_each_in(tree, item, visit_version, data) : 0;
+	return bolt_item_is(item, "v1", true) ? bolt_each_in(tree, item, visit_version, data)
+					      : 0;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -104,7 +105,7 @@ static int compare_ids(const void *a, const void *b)
 static int read_tree(struct bolt_tree *tree, void *data)
 {
 	struct metadata_directories *out = data;
-	struct reading reading = { .out = out };
+	struct reading reading = {.out = out};
 	struct bolt_bucket root = bolt_tree_root(tree);
 	int r;
 
@@ -122,7 +123,7 @@ static int read_tree(struct bolt_tree *tree, void *data)
 
 int metadata_read_directories_fd(int fd, struct metadata_directories *ret)
 {
-	struct metadata_directories out = { 0 };
+	struct metadata_directories out = {0};
 	struct bolt_finding finding;
 	int r = bolt_read(fd, read_tree, &out, &finding);
 
@@ -142,7 +143,7 @@ int metadata_read_directories(int dirfd, const char *name, struct metadata_direc
 
 	if (fd >= 0)
 		return metadata_read_directories_fd(fd, ret);
-	*ret = (struct metadata_directories){ .finding = finding };
+	*ret = (struct metadata_directories){.finding = finding};
 	return 0;
 }
 
@@ -160,7 +161,7 @@ int metadata_read_snapshotter(int root_fd, const char *snapshotter,
 	fd = metadata_open_dir(root_fd, name, &finding);
 	if (fd >= 0)
 		return metadata_read_directories(fd, METADATA_SNAPSHOTTER_FILE, ret);
-	*ret = (struct metadata_directories){ .finding = finding };
+	*ret = (struct metadata_directories){.finding = finding};
 	return 0;
 }
 
@@ -169,13 +170,13 @@ void metadata_directories_done(struct metadata_directories *directories)
 	for (size_t i = 0; i < directories->count; i++)
 		directory_done(&directories->items[i]);
 	free(directories->items);
-	*directories = (struct metadata_directories){ 0 };
+	*directories = (struct metadata_directories){0};
 }
 
 const struct metadata_directory *
 metadata_find_directory(const struct metadata_directories *directories, uint64_t id)
 {
-	struct metadata_directory wanted = { .id = id };
+	struct metadata_directory wanted = {.id = id};
 
 	if (directories->count == 0)
 		return NULL;

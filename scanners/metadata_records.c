@@ -53,7 +53,8 @@ int metadata_take_text(const struct bolt_item *item, const struct metadata_text_
 {
 	for (size_t i = 0; i < count; i++)
 		if (bolt_item_is(item, fields[i].key, false))
-			return metadata_text(item, (char **)(void *)((char *)record + fields[i].offset));
+			return metadata_text(
+				item, (char **)(void *)((char *)record + fields[i].offset));
 	return -ENOENT;
 }
 
@@ -75,8 +76,8 @@ static int ignored(int outcome)
 static int visit_target(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	static const struct metadata_text_field fields[] = {
-		{ "digest", offsetof(struct metadata_image, digest) },
-		{ "mediatype", offsetof(struct metadata_image, media_type) },
+		{"digest", offsetof(struct metadata_image, digest)},
+		{"mediatype", offsetof(struct metadata_image, media_type)},
 	};
 	struct image_record *record = data;
 	int r;
@@ -84,7 +85,8 @@ static int visit_target(struct bolt_tree *tree, const struct bolt_item *item, vo
 	if (bolt_item_is(item, "size", false))
 		r = metadata_varint(item, &record->image.size);
 	else
-		r = ignored(metadata_take_text(item, fields, ARRAY_SIZE(fields), &record->image));
+		r = ignored(
+			metadata_take_text(item, fields, ARRAY_SIZE(fields), &record->image));
 	return metadata_note(record->reading, tree, r);
 }
 
@@ -123,7 +125,7 @@ void metadata_image_done(struct metadata_image *image)
 int metadata_read_image(struct bolt_tree *tree, const struct bolt_item *item,
 			struct metadata_reading *reading)
 {
-	struct image_record record = { .reading = reading };
+	struct image_record record = {.reading = reading};
 	struct metadata_image *image = &record.image;
 	struct metadata *out = reading->out;
 	int r = bolt_item_key(item, &image->name);
@@ -134,7 +136,9 @@ int metadata_read_image(struct bolt_tree *tree, const struct bolt_item *item,
 	if (r == 0 && (!image->digest || !strchr(image->digest, ':')))
 		r = BOLT_VALUE;
 	if (r == 0)
-		r = metadata_copy_text(reading->ns ?: image->cri ? METADATA_CRI_NAMESPACE : NULL,
+		r = metadata_copy_text(reading->ns
+					       ?: image->cri ? METADATA_CRI_NAMESPACE
+							     : NULL,
 				       &image->ns);
 	if (r == 0)
 		r = metadata_keep(&out->images, &out->image_count, image, sizeof(*image));
@@ -163,7 +167,8 @@ static int visit_plain(struct bolt_tree *tree, const struct bolt_item *item, voi
 	if (r == -ENOENT && record->size && bolt_item_is(item, "size", false))
 		r = metadata_varint(item, record->size);
 	if (r == -ENOENT)
-		r = metadata_take_text(item, record->texts, record->text_count, record->members);
+		r = metadata_take_text(item, record->texts, record->text_count,
+				       record->members);
 	return metadata_note(record->reading, tree, ignored(r));
 }
 
@@ -179,13 +184,14 @@ void metadata_snapshot_done(struct metadata_snapshot *snapshot)
 static int visit_snapshot(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	static const struct metadata_text_field fields[] = {
-		{ "name", offsetof(struct metadata_snapshot, name) },
-		{ "parent", offsetof(struct metadata_snapshot, parent) },
+		{"name", offsetof(struct metadata_snapshot, name)},
+		{"parent", offsetof(struct metadata_snapshot, parent)},
 	};
 	struct metadata_reading *reading = data;
 	struct metadata *out = reading->out;
-	struct metadata_snapshot snapshot = { 0 };
-	struct plain_record record = { reading, fields, ARRAY_SIZE(fields), &snapshot, NULL, NULL };
+	struct metadata_snapshot snapshot = {0};
+	struct plain_record record = {reading,	 fields, ARRAY_SIZE(fields),
+				      &snapshot, NULL,	 NULL};
 	int r = bolt_item_key(item, &snapshot.key);
 
 	if (r == 0)
@@ -207,8 +213,8 @@ static int visit_snapshot(struct bolt_tree *tree, const struct bolt_item *item, 
 static int visit_lease(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	struct metadata_reading *reading = data;
-	struct metadata_lease lease = { 0 };
-	struct plain_record record = { reading, NULL, 0, NULL, &lease.times, NULL };
+	struct metadata_lease lease = {0};
+	struct plain_record record = {reading, NULL, 0, NULL, &lease.times, NULL};
 	int r = bolt_item_key(item, &lease.id);
 
 	if (r == 0)
@@ -232,9 +238,9 @@ void metadata_lease_done(struct metadata_lease *lease)
 static int visit_blob(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	struct metadata_reading *reading = data;
-	struct metadata_times times = { 0 };
-	struct metadata_blob blob = { 0 };
-	struct plain_record record = { reading, NULL, 0, NULL, &times, &blob.size };
+	struct metadata_times times = {0};
+	struct metadata_blob blob = {0};
+	struct plain_record record = {reading, NULL, 0, NULL, &times, &blob.size};
 	int r = bolt_item_key(item, &blob.digest);
 
 	if (r == 0)
@@ -280,7 +286,8 @@ static int visit_image_item(struct bolt_tree *tree, const struct bolt_item *item
 	return metadata_read_image(tree, item, data);
 }
 
-static int visit_container_item(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+static int visit_container_item(struct bolt_tree *tree, const struct bolt_item *item,
+				void *data)
 {
 	return metadata_read_container(tree, item, data);
 }
@@ -296,9 +303,9 @@ static int visit_namespace(struct bolt_tree *tree, const struct bolt_item *item,
 		const char *key;
 		bolt_visit *visit;
 	} kinds[] = {
-		{ "images", visit_image_item },	      { "containers", visit_container_item },
-		{ "sandboxes", visit_sandbox_item },  { "snapshots", visit_snapshotter },
-		{ "leases", visit_lease },	      { "content", visit_content },
+		{"images", visit_image_item},	   {"containers", visit_container_item},
+		{"sandboxes", visit_sandbox_item}, {"snapshots", visit_snapshotter},
+		{"leases", visit_lease},	   {"content", visit_content},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
@@ -333,7 +340,8 @@ static int visit_version(struct bolt_tree *tree, const struct bolt_item *item, v
 
 static int visit_root(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
-	return bolt_item_is(item, "v1", true) ? bolt_each_in(tree, item, visit_version, data) : 0;
+	return bolt_item_is(item, "v1", true) ? bolt_each_in(tree, item, visit_version, data)
+					      : 0;
 }
 
 int metadata_read_tree(struct bolt_tree *tree, struct metadata_reading *reading)

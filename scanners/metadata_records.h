@@ -22,7 +22,8 @@ struct metadata_reading {
 /* Every record of the tree. Returns 0, damage or errno; bad values are noted in @reading. */
 int metadata_read_tree(struct bolt_tree *tree, struct metadata_reading *reading);
 
-/* The record that @item, a bucket, is; its key is the name or id. Returns 0, damage or errno. */
+/* The record that @item, a bucket, is; its key is the name or id. Returns 0, damage or errno.
+ */
 int metadata_read_image(struct bolt_tree *tree, const struct bolt_item *item,
 			struct metadata_reading *reading);
 int metadata_read_container(struct bolt_tree *tree, const struct bolt_item *item,

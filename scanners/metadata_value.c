@@ -42,7 +42,7 @@ static bool take_bytes(struct bytes *bytes, uint64_t size, struct bytes *ret)
 {
 	if (size > bytes->left)
 		return false;
-	*ret = (struct bytes){ bytes->at, (size_t)size };
+	*ret = (struct bytes){bytes->at, (size_t)size};
 	bytes->at += size;
 	bytes->left -= (size_t)size;
 	return true;
@@ -113,7 +113,7 @@ static bool take_field(struct bytes *message, uint64_t *ret_number, struct bytes
 	if (!take_varint(message, &tag))
 		return false;
 	*ret_number = tag >> 3;
-	*ret = (struct bytes){ NULL, 0 };
+	*ret = (struct bytes){NULL, 0};
 	switch (tag & 7) {
 	case WIRE_VARINT:
 		return take_varint(message, &value);
@@ -130,7 +130,7 @@ static bool take_field(struct bytes *message, uint64_t *ret_number, struct bytes
 
 int metadata_any(const struct bolt_item *item, const uint8_t **ret, size_t *ret_size)
 {
-	struct bytes message, field, value = { NULL, 0 };
+	struct bytes message, field, value = {NULL, 0};
 	uint64_t number;
 	bool typed = false;
 	int r = bolt_item_value(item, &message.at, &message.left);

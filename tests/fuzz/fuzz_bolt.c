@@ -50,8 +50,8 @@ static void use(const struct metadata *m)
 		if (!m->images[i].name || !m->images[i].digest)
 			abort();
 	for (size_t i = 0; i < m->snapshot_count; i++) {
-		const struct metadata_snapshot *s =
-			metadata_snapshot_of(m, m->snapshots[i].snapshotter, m->snapshots[i].name);
+		const struct metadata_snapshot *s = metadata_snapshot_of(
+			m, m->snapshots[i].snapshotter, m->snapshots[i].name);
 
 		if (!s)
 			abort();
@@ -62,8 +62,8 @@ static void use(const struct metadata *m)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int fd = -1;
-	cleanup_metadata struct metadata m = { 0 };
-	cleanup_metadata_directories struct metadata_directories d = { 0 };
+	cleanup_metadata struct metadata m = {0};
+	cleanup_metadata_directories struct metadata_directories d = {0};
 	struct bolt_finding peek, all;
 
 	if (fd < 0)

@@ -17,8 +17,8 @@ static void show(const char *name, const struct bolt_finding *finding)
 
 int main(int argc, char **argv)
 {
-	cleanup_metadata_directories struct metadata_directories directories = { 0 };
-	cleanup_metadata struct metadata metadata = { 0 };
+	cleanup_metadata_directories struct metadata_directories directories = {0};
+	cleanup_metadata struct metadata metadata = {0};
 	cleanup_fd int root = argc == 2 ? dir_open_path(argv[1]) : -EBADF;
 
 	if (root < 0 || metadata_read_root(root, &metadata) < 0 ||

@@ -49,10 +49,11 @@ static inline void build_put64(void *at, uint64_t value)
 
 static inline struct build_item build_text(const char *key, const char *value)
 {
-	return (struct build_item){ key, strlen(key), value, strlen(value), false };
+	return (struct build_item){key, strlen(key), value, strlen(value), false};
 }
 
-static inline void build_write(const struct build *b, const void *bytes, size_t size, uint64_t at)
+static inline void build_write(const struct build *b, const void *bytes, size_t size,
+			       uint64_t at)
 {
 	ssize_t n = pwrite(b->fd, bytes, size, (off_t)at);
 
@@ -107,8 +108,8 @@ static inline uint64_t build_page(struct build *b, uint8_t *bytes, size_t size)
 }
 
 /* How many of @items go into one node of at most a page, at least @least. */
-static inline size_t build_fit(const struct build *b, const struct build_item *items, size_t count,
-			       size_t least)
+static inline size_t build_fit(const struct build *b, const struct build_item *items,
+			       size_t count, size_t least)
 {
 	size_t size = 16, n = 0;
 
@@ -122,8 +123,8 @@ static inline size_t build_fit(const struct build *b, const struct build_item *i
 }
 
 /* Branches over @count nodes whose first keys are @items' and ids @pages'. */
-static inline uint64_t build_branches(struct build *b, struct build_item *items, uint64_t *pages,
-				      size_t count)
+static inline uint64_t build_branches(struct build *b, struct build_item *items,
+				      uint64_t *pages, size_t count)
 {
 	while (count > 1) {
 		size_t nodes = 0;
@@ -170,8 +171,8 @@ static inline uint64_t build_tree(struct build *b, const struct build_item *item
 
 		build_leaf(bytes, 0, items + done, n);
 		if (n > 0)
-			firsts[nodes] = (struct build_item){ items[done].key, items[done].key_size,
-							     NULL, 0, false };
+			firsts[nodes] = (struct build_item){
+				items[done].key, items[done].key_size, NULL, 0, false};
 		pages[nodes++] = build_page(b, bytes, size);
 		free(bytes);
 		done += n;
@@ -187,7 +188,7 @@ static inline struct build_item build_bucket(const char *key, uint64_t root, uin
 {
 	memset(value, 0, 16);
 	build_put64(value, root);
-	return (struct build_item){ key, strlen(key), value, 16, true };
+	return (struct build_item){key, strlen(key), value, 16, true};
 }
 
 /* The value of an inline bucket, into @value of 16 + build_leaf_size() bytes. */
@@ -198,13 +199,13 @@ static inline struct build_item build_inline(const char *key, const struct build
 
 	memset(value, 0, 16 + size);
 	build_leaf(value + 16, 0, items, count);
-	return (struct build_item){ key, strlen(key), value, 16 + size, true };
+	return (struct build_item){key, strlen(key), value, 16 + size, true};
 }
 
-static inline void build_meta_of(const struct build *b, int slot, uint64_t root, uint64_t freelist,
-				 uint64_t txid)
+static inline void build_meta_of(const struct build *b, int slot, uint64_t root,
+				 uint64_t freelist, uint64_t txid)
 {
-	uint8_t page[80] = { 0 };
+	uint8_t page[80] = {0};
 	uint64_t hash = 0xcbf29ce484222325u;
 
 	build_put64(page, (uint64_t)slot);

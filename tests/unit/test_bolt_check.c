@@ -23,7 +23,7 @@ static struct build begin(uint32_t page_size)
 	int fd = openat(tmp, "file", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	CHECK(fd >= 0);
-	return (struct build){ .fd = fd, .page_size = page_size, .next_page = 2 };
+	return (struct build){.fd = fd, .page_size = page_size, .next_page = 2};
 }
 
 static struct bolt_finding check_file(const struct build *b)
@@ -51,14 +51,14 @@ static uint64_t build_sample(struct build *b)
 {
 	static char long_value[300000], long_key[30000];
 	uint8_t headers[3][16], inside[200];
-	struct build_item in_bucket[] = { build_text("a", "1"), build_text("b", "2") };
+	struct build_item in_bucket[] = {build_text("a", "1"), build_text("b", "2")};
 	struct build_item big[2], top[4];
 	uint64_t tree;
 
 	memset(long_value, 'v', sizeof(long_value));
 	memset(long_key, 'k', sizeof(long_key));
-	big[0] = (struct build_item){ "big", 3, long_value, sizeof(long_value), false };
-	big[1] = (struct build_item){ long_key, sizeof(long_key), "x", 1, false };
+	big[0] = (struct build_item){"big", 3, long_value, sizeof(long_value), false};
+	big[1] = (struct build_item){long_key, sizeof(long_key), "x", 1, false};
 	tree = build_tree(b, many, KEYS);
 	top[0] = build_bucket("big", build_tree(b, big, 2), headers[0]);
 	top[1] = build_bucket("empty", build_tree(b, NULL, 0), headers[1]);
@@ -93,7 +93,7 @@ static void test_real_file(void)
 static void test_every_page_counts(void)
 {
 	struct build b = begin(4096);
-	uint64_t header[2], none[2] = { 0 };
+	uint64_t header[2], none[2] = {0};
 	struct bolt_finding finding;
 
 	(void)build_sample(&b);
@@ -121,11 +121,11 @@ static void test_every_page_counts(void)
 
 static void test_key_order(void)
 {
-	struct build_item swapped[] = { build_text("b", "1"), build_text("a", "2") };
-	struct build_item twice[] = { build_text("a", "1"), build_text("a", "2") };
-	struct build_item longer[] = { build_text("ab", "1"), build_text("a", "2") };
-	struct build_item empty[] = { build_text("", "1"), build_text("a", "2") };
-	struct build_item *wrong[] = { swapped, twice, longer, empty };
+	struct build_item swapped[] = {build_text("b", "1"), build_text("a", "2")};
+	struct build_item twice[] = {build_text("a", "1"), build_text("a", "2")};
+	struct build_item longer[] = {build_text("ab", "1"), build_text("a", "2")};
+	struct build_item empty[] = {build_text("", "1"), build_text("a", "2")};
+	struct build_item *wrong[] = {swapped, twice, longer, empty};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct build b = begin(4096);
@@ -147,24 +147,26 @@ static void test_keys_outside_their_parents_range(void)
 		const char *right[2];
 		enum bolt_damage damage;
 	} cases[] = {
-		{ { "g", "m" }, BOLT_DAMAGE_NONE },
-		{ { "h", "z" }, BOLT_DAMAGE_NONE },
-		{ { "f", "m" }, BOLT_KEY_ORDER },
+		{{"g", "m"}, BOLT_DAMAGE_NONE},
+		{{"h", "z"}, BOLT_DAMAGE_NONE},
+		{{"f", "m"}, BOLT_KEY_ORDER},
 	};
-	static const char *const left[] = { "f", "g", "z" };
+	static const char *const left[] = {"f", "g", "z"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases) + ARRAY_SIZE(left); i++) {
 		struct build b = begin(4096);
 		const char *last = i < ARRAY_SIZE(cases) ? "b" : left[i - ARRAY_SIZE(cases)];
 		const char *const *second = cases[i < ARRAY_SIZE(cases) ? i : 0].right;
-		struct build_item l[] = { build_text("a", "1"), build_text(last, "2") };
-		struct build_item r[] = { build_text(second[0], "1"), build_text(second[1], "2") };
-		struct build_item parent[] = { build_text("a", ""), build_text("g", "") };
-		uint64_t pages[] = { build_tree(&b, l, 2), build_tree(&b, r, 2) };
+		struct build_item l[] = {build_text("a", "1"), build_text(last, "2")};
+		struct build_item r[] = {build_text(second[0], "1"),
+					 build_text(second[1], "2")};
+		struct build_item parent[] = {build_text("a", ""), build_text("g", "")};
+		uint64_t pages[] = {build_tree(&b, l, 2), build_tree(&b, r, 2)};
 
 		build_finish(&b, build_branches(&b, parent, pages, 2), NO_FREELIST);
-		expect(&b, i < ARRAY_SIZE(cases) ? cases[i].damage :
-			   strcmp(last, "f") == 0 ? BOLT_DAMAGE_NONE : BOLT_KEY_ORDER);
+		expect(&b, i < ARRAY_SIZE(cases)    ? cases[i].damage
+			   : strcmp(last, "f") == 0 ? BOLT_DAMAGE_NONE
+						    : BOLT_KEY_ORDER);
 		(void)close(b.fd);
 	}
 }
@@ -188,29 +190,53 @@ static void test_shared_pages_and_cycles(void)
 	(void)close(b.fd);
 }
 
+/* Branches of one child each, one below the other. */
 static void test_too_deep(void)
 {
-	for (int depth = 20; depth <= 100; depth += 80) {
+	for (int depth = 10; depth <= 40; depth += 30) {
 		struct build b = begin(4096);
 		struct build_item leaf = build_text("x", "1");
-		uint64_t root = build_tree(&b, &leaf, 1);
-		uint8_t header[16];
+		uint64_t page = build_tree(&b, &leaf, 1);
 
 		for (int i = 1; i < depth; i++) {
-			leaf = build_bucket("b", root, header);
-			root = build_tree(&b, &leaf, 1);
+			uint8_t branch[16 + 16 + 1] = {0};
+
+			build_put16(branch + 8, 1);
+			build_put16(branch + 10, 1);
+			build_put32(branch + 16, 16);
+			build_put32(branch + 20, 1);
+			build_put64(branch + 24, page);
+			branch[32] = 'x';
+			page = build_page(&b, branch, sizeof(branch));
 		}
-		build_finish(&b, root, NO_FREELIST);
-		expect(&b, depth == 20 ? BOLT_DAMAGE_NONE : BOLT_TOO_DEEP);
+		build_finish(&b, page, NO_FREELIST);
+		expect(&b, depth == 10 ? BOLT_DAMAGE_NONE : BOLT_TOO_DEEP);
 		(void)close(b.fd);
 	}
+}
+
+/* Buckets in buckets are no matter: each is a tree of its own. */
+static void test_many_nested_buckets(void)
+{
+	struct build b = begin(4096);
+	struct build_item leaf = build_text("x", "1");
+	uint64_t root = build_tree(&b, &leaf, 1);
+	uint8_t header[16];
+
+	for (int i = 1; i < 1000; i++) {
+		leaf = build_bucket("b", root, header);
+		root = build_tree(&b, &leaf, 1);
+	}
+	build_finish(&b, root, NO_FREELIST);
+	expect(&b, BOLT_DAMAGE_NONE);
+	(void)close(b.fd);
 }
 
 static void test_bad_buckets(void)
 {
 	struct build b = begin(4096);
 	struct build_item leaf = build_text("x", "1");
-	uint8_t value[200] = { 0 };
+	uint8_t value[200] = {0};
 	struct build_item top = build_inline("b", &leaf, 1, value);
 
 	top.value_size = 15;
@@ -260,10 +286,10 @@ static void test_freelists(void)
 		uint64_t leaked;
 	} cases[] = {
 		/* page 2 is the tree, 3 the freelist, 4 and 5 are unused */
-		{ { 4, 5 }, BOLT_DAMAGE_NONE, 0 }, { { 2, 4 }, BOLT_PAGE_SHARED, 0 },
-		{ { 4, 4 }, BOLT_FREELIST, 0 },	   { { 3, 4 }, BOLT_FREELIST, 0 },
-		{ { 4, 6 }, BOLT_FREELIST, 0 },	   { { 4, UINT64_MAX }, BOLT_FREELIST, 0 },
-		{ { 1, 4 }, BOLT_FREELIST, 0 },
+		{{4, 5}, BOLT_DAMAGE_NONE, 0}, {{2, 4}, BOLT_PAGE_SHARED, 0},
+		{{4, 4}, BOLT_FREELIST, 0},    {{3, 4}, BOLT_FREELIST, 0},
+		{{4, 6}, BOLT_FREELIST, 0},    {{4, UINT64_MAX}, BOLT_FREELIST, 0},
+		{{1, 4}, BOLT_FREELIST, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -288,7 +314,8 @@ static void test_long_freelist(void)
 	size_t count = 70000;
 	struct build b = begin(1024);
 	uint64_t *ids = calloc(count, sizeof(*ids));
-	uint64_t root = build_tree(&b, &leaf, 1), first = 3 + (16 + 8 * (count + 1)) / 1024 + 1, page;
+	uint64_t root = build_tree(&b, &leaf, 1), first = 3 + (16 + 8 * (count + 1)) / 1024 + 1,
+		 page;
 
 	for (size_t i = 0; i < count; i++)
 		ids[i] = first + i;
@@ -335,7 +362,7 @@ static void test_written_all_the_while(void)
 {
 	struct build b = begin(4096);
 	uint64_t tree = build_sample(&b), zero = 0, root = b.next_page - 1;
-	struct bolt_finding finding = { .state = BOLT_DAMAGED };
+	struct bolt_finding finding = {.state = BOLT_DAMAGED};
 	pid_t writer;
 
 	build_write(&b, &zero, 8, tree * b.page_size);
@@ -356,7 +383,7 @@ static void test_written_all_the_while(void)
 /* Without memory nothing is said of the file. */
 static void test_no_memory(void)
 {
-	static const char *const functions[] = { "malloc", "calloc", "realloc" };
+	static const char *const functions[] = {"malloc", "calloc", "realloc"};
 	struct build b = begin(4096);
 
 	(void)build_sample(&b);
@@ -392,6 +419,7 @@ int main(void)
 	RUN(test_keys_outside_their_parents_range);
 	RUN(test_shared_pages_and_cycles);
 	RUN(test_too_deep);
+	RUN(test_many_nested_buckets);
 	RUN(test_bad_buckets);
 	RUN(test_freelists);
 	RUN(test_long_freelist);

@@ -110,9 +110,9 @@ static void test_short_files(void)
 		size_t size;
 		enum bolt_damage damage;
 	} cases[] = {
-		{ 1, BOLT_META_INVALID },   { 100, BOLT_META_INVALID },
-		{ PAGE, BOLT_TOO_SHORT },   { 2 * PAGE - 1, BOLT_TOO_SHORT },
-		{ 2 * PAGE, BOLT_TOO_SHORT },
+		{1, BOLT_META_INVALID},	    {100, BOLT_META_INVALID},
+		{PAGE, BOLT_TOO_SHORT},	    {2 * PAGE - 1, BOLT_TOO_SHORT},
+		{2 * PAGE, BOLT_TOO_SHORT},
 	};
 	struct bolt_finding finding = peek_bytes(sound, 0);
 
@@ -203,14 +203,18 @@ struct edit {
 static void test_root_page(void)
 {
 	static const struct edit edits[] = {
-		{ 0, 1, BOLT_PAGE_ID },		/* id */
-		{ 8, 0, BOLT_PAGE_TYPE },	/* flags and count */
-		{ 8, 0x10004, BOLT_PAGE_TYPE }, { 8, 0x10003, BOLT_PAGE_TYPE },
-		{ 8, 0x00001, BOLT_PAGE_BOUNDS }, /* a branch without children */
-		{ 8, 0xffff0002, BOLT_PAGE_BOUNDS }, { 12, 0xffff, BOLT_PAGE_RANGE },
-		{ 20, 0, BOLT_PAGE_BOUNDS }, /* position of the first key */
-		{ 20, 5000, BOLT_PAGE_BOUNDS }, { 20, 0xffffffff, BOLT_PAGE_BOUNDS },
-		{ 24, 0xffffffff, BOLT_PAGE_BOUNDS }, { 28, 0xffffffff, BOLT_PAGE_BOUNDS },
+		{0, 1, BOLT_PAGE_ID},	/* id */
+		{8, 0, BOLT_PAGE_TYPE}, /* flags and count */
+		{8, 0x10004, BOLT_PAGE_TYPE},
+		{8, 0x10003, BOLT_PAGE_TYPE},
+		{8, 0x00001, BOLT_PAGE_BOUNDS}, /* a branch without children */
+		{8, 0xffff0002, BOLT_PAGE_BOUNDS},
+		{12, 0xffff, BOLT_PAGE_RANGE},
+		{20, 0, BOLT_PAGE_BOUNDS}, /* position of the first key */
+		{20, 5000, BOLT_PAGE_BOUNDS},
+		{20, 0xffffffff, BOLT_PAGE_BOUNDS},
+		{24, 0xffffffff, BOLT_PAGE_BOUNDS},
+		{28, 0xffffffff, BOLT_PAGE_BOUNDS},
 	};
 	uint64_t root = fresh.meta[fresh.live_meta].root_page;
 
@@ -232,12 +236,9 @@ static void test_page_numbers_of_the_meta(void)
 		uint64_t value;
 		enum bolt_damage damage;
 	} edits[] = {
-		{ 16, 9999, BOLT_PAGE_RANGE },
-		{ 16, UINT64_MAX, BOLT_PAGE_RANGE },
-		{ 16, 0, BOLT_PAGE_RANGE },
-		{ 32, 9999, BOLT_FREELIST },
-		{ 40, UINT64_MAX, BOLT_TOO_SHORT },
-		{ 40, 0, BOLT_TOO_SHORT },
+		{16, 9999, BOLT_PAGE_RANGE},	  {16, UINT64_MAX, BOLT_PAGE_RANGE},
+		{16, 0, BOLT_PAGE_RANGE},	  {32, 9999, BOLT_FREELIST},
+		{40, UINT64_MAX, BOLT_TOO_SHORT}, {40, 0, BOLT_TOO_SHORT},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {

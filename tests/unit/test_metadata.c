@@ -10,7 +10,8 @@
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 
-/* Of a containerd 1.6 with five pods, one of them with a container; an image in two namespaces. */
+/* Of a containerd 1.6 with five pods, one of them with a container; an image in two namespaces.
+ */
 #define META "tests/fixtures/bolt/meta.db"
 #define DIRECTORIES "tests/fixtures/bolt/metadata.db"
 #define PODS 5
@@ -21,7 +22,7 @@ static int tmp = -EBADF;
 
 static struct metadata read_fixture(void)
 {
-	struct metadata m = { 0 };
+	struct metadata m = {0};
 
 	CHECK_EQ(metadata_read(AT_FDCWD, META, &m), 0);
 	CHECK_EQ(m.finding.state, BOLT_SOUND);
@@ -96,7 +97,7 @@ static void test_real_file(void)
 static void test_directory_to_pod(void)
 {
 	cleanup_metadata struct metadata m = read_fixture();
-	cleanup_metadata_directories struct metadata_directories d = { 0 };
+	cleanup_metadata_directories struct metadata_directories d = {0};
 	size_t pods = 0, layers = 0;
 
 	CHECK_EQ(metadata_read_directories(AT_FDCWD, DIRECTORIES, &d), 0);
@@ -124,8 +125,8 @@ static void test_directory_to_pod(void)
 
 static void test_no_file(void)
 {
-	cleanup_metadata struct metadata m = { 0 };
-	cleanup_metadata_directories struct metadata_directories d = { 0 };
+	cleanup_metadata struct metadata m = {0};
+	cleanup_metadata_directories struct metadata_directories d = {0};
 
 	CHECK_EQ(metadata_read(tmp, "absent", &m), 0);
 	CHECK_EQ(m.finding.state, BOLT_ABSENT);
@@ -140,8 +141,8 @@ static void test_no_file(void)
 
 static void test_below_a_data_root(void)
 {
-	cleanup_metadata struct metadata m = { 0 };
-	cleanup_metadata_directories struct metadata_directories d = { 0 };
+	cleanup_metadata struct metadata m = {0};
+	cleanup_metadata_directories struct metadata_directories d = {0};
 
 	CHECK_EQ(metadata_read_root(tmp, &m), 0);
 	CHECK_EQ(m.finding.state, BOLT_ABSENT);
@@ -158,7 +159,7 @@ static void test_below_a_data_root(void)
 
 /* ---- files of our own ---- */
 
-static const char now[15] = { 1, 0, 0, 0, 0x0e, (char)0xd2, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+static const char now[15] = {1, 0, 0, 0, 0x0e, (char)0xd2, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 /* A record with one member replaced. */
 struct variant {
@@ -169,7 +170,7 @@ struct variant {
 
 static struct build_item value(const char *key, const char *bytes, size_t size)
 {
-	return (struct build_item){ key, strlen(key), bytes, size, false };
+	return (struct build_item){key, strlen(key), bytes, size, false};
 }
 
 static void replace(struct build_item *items, size_t count, const struct variant *variant)
@@ -189,7 +190,7 @@ static uint64_t build_image(struct build *b, const struct variant *variant)
 	};
 	struct build_item members[] = {
 		value("createdat", now, sizeof(now)),
-		{ 0 },
+		{0},
 		value("updatedat", now, sizeof(now)),
 	};
 
@@ -200,23 +201,24 @@ static uint64_t build_image(struct build *b, const struct variant *variant)
 }
 
 #define ANY "\x0a\x01t\x12"
-#define SANDBOX_JSON "{\"Version\":\"v1\",\"Metadata\":{\"ID\":\"c1\",\"NetNSPath\":\"/n\"," \
-		     "\"Config\":{\"metadata\":{\"name\":\"p\"}}}}"
+#define SANDBOX_JSON                                                                           \
+	"{\"Version\":\"v1\",\"Metadata\":{\"ID\":\"c1\",\"NetNSPath\":\"/n\","                \
+	"\"Config\":{\"metadata\":{\"name\":\"p\"}}}}"
 
 static uint64_t build_container(struct build *b, const struct variant *variant)
 {
 	uint8_t inside[3][400];
-	struct build_item extensions[] = { value("io.cri-containerd.sandbox.metadata",
-						 ANY "\x5b" SANDBOX_JSON, 5 + 0x5b) };
-	struct build_item labels[] = { build_text("io.cri-containerd.kind", "sandbox") };
-	struct build_item runtime[] = { build_text("name", "io.containerd.runc.v2"),
-					value("options", ANY "\x01x", 6) };
+	struct build_item extensions[] = {
+		value("io.cri-containerd.sandbox.metadata", ANY "\x5b" SANDBOX_JSON, 5 + 0x5b)};
+	struct build_item labels[] = {build_text("io.cri-containerd.kind", "sandbox")};
+	struct build_item runtime[] = {build_text("name", "io.containerd.runc.v2"),
+				       value("options", ANY "\x01x", 6)};
 	struct build_item members[] = {
 		value("createdat", now, sizeof(now)),
-		{ 0 },
+		{0},
 		build_text("image", IMAGE),
-		{ 0 },
-		{ 0 },
+		{0},
+		{0},
 		build_text("snapshotKey", "c1"),
 		build_text("snapshotter", "overlayfs"),
 		value("spec", ANY "\x02{}", 7),
@@ -237,11 +239,11 @@ static uint64_t build_container(struct build *b, const struct variant *variant)
 static struct build build_metadata(const struct variant *variant)
 {
 	int fd = openat(tmp, "meta.db", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	struct build b = { .fd = fd, .page_size = PAGE, .next_page = 2 };
+	struct build b = {.fd = fd, .page_size = PAGE, .next_page = 2};
 	uint8_t headers[6][16], inside[3][400];
-	struct build_item sandbox_extensions[] = { value("metadata", ANY "\x5b" SANDBOX_JSON,
-							 5 + 0x5b) };
-	struct build_item sandbox[] = { value("createdat", now, sizeof(now)), { 0 } };
+	struct build_item sandbox_extensions[] = {
+		value("metadata", ANY "\x5b" SANDBOX_JSON, 5 + 0x5b)};
+	struct build_item sandbox[] = {value("createdat", now, sizeof(now)), {0}};
 	struct build_item image, container, kinds[3], top[2];
 
 	image = build_bucket(IMAGE, build_image(&b, variant), headers[0]);
@@ -262,7 +264,7 @@ static struct build build_metadata(const struct variant *variant)
 static void test_our_own_file(void)
 {
 	struct build b = build_metadata(NULL);
-	cleanup_metadata struct metadata m = { 0 };
+	cleanup_metadata struct metadata m = {0};
 
 	CHECK_EQ(metadata_read(tmp, "meta.db", &m), 0);
 	CHECK_EQ(m.finding.state, BOLT_SOUND);
@@ -277,28 +279,36 @@ static void test_our_own_file(void)
 	if (CHECK(metadata_find_sandbox(&m, "k8s.io", "c1") != NULL))
 		CHECK_STR(m.sandboxes[0].pod_name, "p");
 	/* 0x0ed2000000 seconds since the year 1. */
-	CHECK_EQ(m.containers[0].times.created_sec, INT64_C(0x0ed2000000) - INT64_C(62135596800));
+	CHECK_EQ(m.containers[0].times.created_sec,
+		 INT64_C(0x0ed2000000) - INT64_C(62135596800));
 	(void)close(b.fd);
 }
 
 static void test_values_that_do_not_decode(void)
 {
 	static const struct variant variants[] = {
-		{ "createdat", now, 14 },	      { "createdat", "\2..............", 15 },
-		{ "updatedat", "", 0 },		      { "digest", "abc", 3 },
-		{ "digest", "sha256:a\0c", 10 },      { "size", "\xff", 1 },
-		{ "size", "", 0 },		      { "spec", "{}", 2 },
-		{ "spec", ANY "\x03{}", 7 },	      { "spec", "\x12\x02{}", 4 },
-		{ "options", "\xff\xff", 2 },	      { "name", "a\0b", 3 },
-		{ "snapshotKey", "a\0b", 3 },	      { "version", "\x80", 1 },
-		{ "io.cri-containerd.sandbox.metadata", ANY "\x02{}", 7 },
-		{ "io.cri-containerd.sandbox.metadata", ANY "\x02{x", 7 },
-		{ "io.cri-containerd.sandbox.metadata", "", 0 },
+		{"createdat", now, 14},
+		{"createdat", "\2..............", 15},
+		{"updatedat", "", 0},
+		{"digest", "abc", 3},
+		{"digest", "sha256:a\0c", 10},
+		{"size", "\xff", 1},
+		{"size", "", 0},
+		{"spec", "{}", 2},
+		{"spec", ANY "\x03{}", 7},
+		{"spec", "\x12\x02{}", 4},
+		{"options", "\xff\xff", 2},
+		{"name", "a\0b", 3},
+		{"snapshotKey", "a\0b", 3},
+		{"version", "\x80", 1},
+		{"io.cri-containerd.sandbox.metadata", ANY "\x02{}", 7},
+		{"io.cri-containerd.sandbox.metadata", ANY "\x02{x", 7},
+		{"io.cri-containerd.sandbox.metadata", "", 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		struct build b = build_metadata(&variants[i]);
-		cleanup_metadata struct metadata m = { 0 };
+		cleanup_metadata struct metadata m = {0};
 		bool ok = true;
 
 		CHECK_EQ(metadata_read(tmp, "meta.db", &m), 0);
@@ -319,12 +329,15 @@ static void test_values_that_do_not_decode(void)
 static void test_values_that_may_be_empty(void)
 {
 	static const struct variant variants[] = {
-		{ "options", "", 0 }, { "spec", "", 0 }, { "snapshotKey", "", 0 }, { "image", "", 0 },
+		{"options", "", 0},
+		{"spec", "", 0},
+		{"snapshotKey", "", 0},
+		{"image", "", 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(variants); i++) {
 		struct build b = build_metadata(&variants[i]);
-		cleanup_metadata struct metadata m = { 0 };
+		cleanup_metadata struct metadata m = {0};
 
 		CHECK_EQ(metadata_read(tmp, "meta.db", &m), 0);
 		CHECK_EQ(m.finding.state, BOLT_SOUND);
@@ -339,7 +352,7 @@ static size_t fixture_size;
 
 static struct metadata read_bytes(const char *bytes, size_t size)
 {
-	struct metadata m = { 0 };
+	struct metadata m = {0};
 	int fd = openat(tmp, "meta.db", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	CHECK_EQ(write(fd, bytes, size), size);
@@ -379,7 +392,7 @@ static void check_carved(const struct metadata *m)
 static void test_carving_without_metas(void)
 {
 	cleanup_free char *bytes = malloc(fixture_size);
-	cleanup_metadata struct metadata m = { 0 };
+	cleanup_metadata struct metadata m = {0};
 
 	memcpy(bytes, fixture, fixture_size);
 	memset(bytes, 0, 2 * (size_t)PAGE);
@@ -391,7 +404,7 @@ static void test_carving_without_metas(void)
 static void test_carving_without_the_root(void)
 {
 	cleanup_free char *bytes = malloc(fixture_size);
-	cleanup_metadata struct metadata m = { 0 }, whole = read_fixture();
+	cleanup_metadata struct metadata m = {0}, whole = read_fixture();
 	const struct bolt_meta *live = &whole.finding.meta[whole.finding.live_meta];
 
 	memcpy(bytes, fixture, fixture_size);
@@ -409,7 +422,7 @@ static void test_carving_without_any_one_page(void)
 
 	for (size_t page = 2; page < fixture_size / PAGE; page++) {
 		cleanup_free char *bytes = malloc(fixture_size);
-		cleanup_metadata struct metadata m = { 0 };
+		cleanup_metadata struct metadata m = {0};
 
 		memcpy(bytes, fixture, fixture_size);
 		memset(bytes + page * PAGE, 0, PAGE);
@@ -427,7 +440,7 @@ static void test_carving_without_any_one_page(void)
 static void test_carving_noise(void)
 {
 	cleanup_free char *bytes = malloc(fixture_size);
-	cleanup_metadata struct metadata m = { 0 };
+	cleanup_metadata struct metadata m = {0};
 
 	for (size_t i = 0; i < fixture_size; i++)
 		bytes[i] = (char)(i * 2654435761u >> 13);
@@ -440,11 +453,11 @@ static void test_carving_noise(void)
 
 static void test_no_memory(void)
 {
-	static const char *const functions[] = { "malloc", "calloc", "realloc" };
+	static const char *const functions[] = {"malloc", "calloc", "realloc"};
 
 	for (size_t f = 0; f < ARRAY_SIZE(functions); f++) {
 		for (int n = 1; n < 100000; n++) {
-			struct metadata m = { .version = 77 };
+			struct metadata m = {.version = 77};
 			int r;
 
 			fault_arm(functions[f], n, ENOMEM);
