@@ -133,6 +133,13 @@ static void show_pods(const struct facts *f, const struct output *out)
 		    f->pods.foreign_tasks);
 }
 
+static void show_leftovers(const struct facts *f, const struct output *out)
+{
+	say(out, "to be deleted inside containerd's start: %s%" PRIu64 " entries in %u directories "
+	    "(%" PRIu64 " are too many)", f->leftovers.complete ? "" : "at least ",
+	    f->leftovers.entries, f->leftovers.directories, f->leftovers.mark);
+}
+
 static const struct {
 	unsigned evidence;
 	void (*show)(const struct facts *f, const struct output *out);
@@ -140,7 +147,7 @@ static const struct {
 	{ SHOW_CONFIG, show_config }, { SHOW_POLICY, show_policy },   { SHOW_LEDGER, show_ledger },
 	{ SHOW_META, show_meta },     { SHOW_LOCK, show_lock },	      { SHOW_COUNT, show_count },
 	{ SHOW_ROOT, show_root },     { SHOW_FS, show_fs },	      { SHOW_PODS, show_pods },
-	{ SHOW_HISTORY, show_history },
+	{ SHOW_HISTORY, show_history }, { SHOW_LEFTOVERS, show_leftovers },
 };
 
 static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)
@@ -156,10 +163,11 @@ static const struct {
 	unsigned step;
 	const char *name, *words;
 } steps[] = {
+	{ STEP_DEFER, "defer", "move aside what containerd would delete inside its start" },
 	{ STEP_CLEAR, "clear", "end the lost pods' processes, take their links down, release their addresses" },
 	{ STEP_QUARANTINE, "quarantine", "put a fresh data root in place; the old one is kept aside" },
 	{ STEP_SWEEP, "sweep", "in the background: release what the lost pods left" },
-	{ STEP_PURGE, "purge", "after the grace period: delete the old root, slowly" },
+	{ STEP_PURGE, "purge", "after the grace period: delete what was set aside, slowly" },
 };
 
 static void print_line(void *data, const char *line)

@@ -91,6 +91,13 @@ struct facts {
 		uint32_t msec;
 		uint64_t mark;
 	} count;
+	/* What containerd would delete inside its next start: scanners/deletions.h. */
+	struct {
+		bool looked, complete;
+		bool excessive; /* it would take more than the policy's share of the start */
+		uint32_t directories;
+		uint64_t entries, mark;
+	} leftovers;
 	struct {
 		bool looked, complete;
 		uint32_t sandboxes, shims, bundles, links, reservations, cache_files;

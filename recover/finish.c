@@ -8,6 +8,7 @@
 
 #include "recover/cli.h"
 #include "recover/command.h"
+#include "recover/defer.h"
 #include "recover/log.h"
 #include "recover/sweep.h"
 #include "recover/ticket.h"
@@ -60,7 +61,9 @@ static int finish_all(const struct config *config, const struct policy *policy,
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		r = ticket_open(place, *id, &ticket);
-		if (r == 0 && wants_sweep(&ticket))
+		if (r == 0 && ticket_state(&ticket) == TICKET_DEFERRED)
+			r = defer_clean_state(config, ticket.id);
+		else if (r == 0 && wants_sweep(&ticket))
 			r = sweep_ticket(config, policy, &ticket);
 		if (r < 0)
 			log_warning("quarantine %s: %s", log_name(*id), strerror(-r));

@@ -241,6 +241,8 @@ static int mend_one(const struct data_root *place, struct ticket *ticket)
 		return quarantine_restore(place, ticket);
 	if (ticket_state(ticket) != TICKET_BEGUN)
 		return 0;
+	if (ticket->stages.begun[STAGE_DEFER]) /* what is aside is aside, what is not may stay */
+		return stage_done(&ticket->stages, STAGE_DEFER);
 	if (where == OLD_ROOT_STANDS)
 		return 1;
 	if (where == OLD_ROOT_UNKNOWN)

@@ -3,6 +3,7 @@
  * again under the lock, acts, starts containerd and waits for it.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/decision.h"
+#include "recover/defer.h"
 #include "recover/incident.h"
 #include "recover/log.h"
 #include "recover/progress.h"
@@ -80,6 +82,20 @@ static void print_report(const struct incident_report *report)
 		stage_print(shown[i].words, report->msec[shown[i].stage] / 1000.0);
 }
 
+/* Rung 1 is enough: images, containers and pods stay. */
+static int defer(struct situation *s, const struct decision *decision)
+{
+	struct defer_report report = { 0 };
+	int r = defer_leftovers(s, decision, &report);
+
+	if (r < 0)
+		log_error("cannot move the leftovers aside: %s", strerror(-r));
+	else
+		printf("  %zu directories with %" PRIu64 " entries set aside as %s\n", report.moved,
+		       report.entries, report.id);
+	return r;
+}
+
 /* With containerd down: what an earlier run left comes first, then a fresh look. */
 static int recover(const struct cli *cli, const struct config *config, struct incident_report *report)
 {
@@ -96,11 +112,13 @@ static int recover(const struct cli *cli, const struct config *config, struct in
 	r = judge(cli, true, &s, &decision);
 	if (r < 0)
 		return r;
-	if (!(decision.steps & STEP_QUARANTINE)) {
+	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER))) {
 		printf("With containerd stopped the node looks different; nothing was changed.\n");
 		decision_print(stdout, &s.facts, &decision);
 		return -ECANCELED;
 	}
+	if (decision.steps & STEP_DEFER)
+		return defer(&s, &decision);
 	r = incident_quarantine(&s, &decision, begun.fd >= 0 ? &begun : NULL, report);
 	if (r < 0)
 		log_error("cannot quarantine the data root: %s; the old one stays", strerror(-r));
@@ -119,7 +137,7 @@ static int act(const struct cli *cli, const struct config *config)
 	if (r < 0)
 		return EXIT_FAILED;
 	r = recover(cli, config, &report);
-	if (r == 0)
+	if (r == 0 && *report.id)
 		print_report(&report);
 	up = bring_up(config);
 	if (r == -ECANCELED)
@@ -127,7 +145,8 @@ static int act(const struct cli *cli, const struct config *config)
 	if (r < 0)
 		return EXIT_FAILED;
 	stage_print("in all", stopwatch_sec(&whole));
-	printf("The old data root is quarantine %s; `containerd-recover restore %s` puts it back "
+	if (*report.id)
+		printf("The old data root is quarantine %s; `containerd-recover restore %s` puts it back "
 	       "until its purge begins.\n", report.id, report.id);
 	if (up < 0)
 		return EXIT_FAILED;
@@ -160,9 +179,10 @@ int now_command(int argc, char **argv)
 	if (judge(&cli, false, &s, &decision) < 0)
 		return EXIT_FAILED;
 	decision_print(stdout, &s.facts, &decision);
-	if (!(decision.steps & STEP_QUARANTINE))
+	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER)))
 		return EXIT_HANDS_OFF;
-	print_loss(&s.facts);
+	if (decision.steps & STEP_QUARANTINE)
+		print_loss(&s.facts);
 	if (cli.dry_run)
 		return EXIT_OK;
 	r = ask(&cli);

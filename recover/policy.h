@@ -18,6 +18,9 @@ struct policy {
 	/* [bloat] */
 	uint64_t bloat_entries; /* files and directories that make a root bloated */
 	uint64_t probe_msec;	/* longest time spent counting them */
+	/* [leftovers] */
+	uint64_t usec_per_entry; /* what containerd's start takes to delete one */
+	uint64_t start_percent;	 /* of TimeoutStartSec that deletions may take */
 	/* [quarantine] */
 	bool automatic;		/* preflight may act; off: it only says what it would do */
 	uint64_t cooldown_sec;	/* no second quarantine within this time */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/decision.h"
+#include "recover/defer.h"
 #include "recover/file.h"
 #include "recover/incident.h"
 #include "recover/log.h"
@@ -23,6 +25,10 @@
 #include "recover/situation.h"
 #include "scanners/bolt.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/deletions.h"
+
+enum { MANY_LEFTOVERS = 1000, GLANCE_MSEC = 50 };
 
 static void on_alarm(int signal)
 {
@@ -86,6 +92,17 @@ static bool has_tickets(const struct data_root *place)
 	return tickets_list(place, &ids) != 0;
 }
 
+/* A first look at what the start would delete: enough of it to be counted with care? */
+static bool has_leftovers(const struct config *config, const struct data_root *place)
+{
+	cleanup_fd int state_fd = dir_open_path(config->state);
+	cleanup_deletions struct deletions leftovers = { 0 };
+
+	return deletions_scan(place->root_fd, state_fd, NULL, MANY_LEFTOVERS, GLANCE_MSEC,
+			      &leftovers) == 0 &&
+	       (leftovers.entries >= MANY_LEFTOVERS || !leftovers.complete);
+}
+
 /* Nothing that calls for a closer look? Must cost next to nothing. */
 static bool all_quiet(const struct config *config, const struct ledger_summary *ledger)
 {
@@ -98,7 +115,7 @@ static bool all_quiet(const struct config *config, const struct ledger_summary *
 	r = data_root_open(config->root, &place);
 	if (r < 0)
 		return false;
-	return meta_looks_sound(&place) && !has_tickets(&place);
+	return meta_looks_sound(&place) && !has_tickets(&place) && !has_leftovers(config, &place);
 }
 
 /* Returns 1 with an unfinished ticket, 0, or a negative errno. */
@@ -123,6 +140,20 @@ static unsigned elapsed_msec(const struct timespec *since)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
 	return (unsigned)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+static void defer(struct situation *s, const struct decision *decision)
+{
+	struct defer_report report = { 0 };
+	int r = defer_leftovers(s, decision, &report);
+
+	if (r < 0)
+		log_error("cannot move the leftovers aside: %s; containerd deletes them itself",
+			  strerror(-r));
+	else
+		log_warning("%zu directories with %" PRIu64 " entries that containerd would delete "
+			    "inside its start are set aside as %s; nothing it keeps is touched",
+			    report.moved, report.entries, report.id);
 }
 
 static void act(struct situation *s, const struct decision *decision, struct ticket *begun,
@@ -165,9 +196,13 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 	limit_time(&s.policy);
 	decision = triage(&s.facts);
 	decision_log(&s.facts, &decision);
-	if (decision.steps & STEP_QUARANTINE)
+	if (decision.steps & STEP_QUARANTINE) {
 		act(&s, &decision, &begun, since);
-	else if (begun.fd >= 0) {
+		return;
+	}
+	if (decision.steps & STEP_DEFER)
+		defer(&s, &decision);
+	if (begun.fd >= 0) {
 		r = incident_undo(&s.config, &s.place, &begun);
 		if (r < 0)
 			log_warning("an unfinished quarantine cannot be taken back: %s", strerror(-r));

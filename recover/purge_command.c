@@ -72,6 +72,9 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	case TICKET_MOVED:
 		since = s->done_sec[STAGE_MOVE];
 		break;
+	case TICKET_DEFERRED:
+		since = s->done_sec[STAGE_DEFER];
+		break;
 	case TICKET_RESTORED:
 		since = s->done_sec[STAGE_RESTORE];
 		break;
@@ -100,6 +103,8 @@ static int open_tree(const struct purge_run *run, const struct ticket *ticket, c
 	if (st.st_ino == run->place->ino)
 		return -ESTALE; /* containerd's own root is never purged */
 	old_one = st.st_ino == ticket->old_ino;
+	if (ticket->stages.begun[STAGE_DEFER]) /* never the root itself */
+		return st.st_ino == ticket->fresh_ino ? take_fd(&fd) : -ESTALE;
 	if (strcmp(name, "root") == 0 && !ticket->inside &&
 	    old_one != !ticket->stages.done[STAGE_RESTORE])
 		return -ESTALE;

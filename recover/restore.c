@@ -33,6 +33,8 @@ static const char *obstacle(const struct situation *s, const struct ticket *tick
 	case TICKET_BEGUN:
 	case TICKET_UNDONE:
 		return "its data root was never moved; there is nothing to put back";
+	case TICKET_DEFERRED:
+		return "it holds only what containerd would delete; take what you need from its root/";
 	case TICKET_RESTORED:
 		return "it is restored already";
 	case TICKET_PURGING:

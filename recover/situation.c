@@ -20,11 +20,12 @@
 #include "scanners/dir.h"
 #include "scanners/expected_mount.h"
 #include "scanners/lock_holder.h"
+#include "scanners/metadata.h"
 
 #define META_DIR "io.containerd.metadata.v1.bolt"
 #define KUBERNETES_NAMESPACE "k8s.io"
 
-enum { INVENTORY_MSEC = 5000 };
+enum { INVENTORY_MSEC = 5000, TIMEOUT_SEC = 90 };
 
 #define SET_TEXT(member, text) (void)snprintf((member), sizeof(member), "%s", (text) ? (text) : "")
 
@@ -338,6 +339,34 @@ static void look_at_pods(struct situation *s)
 	}
 }
 
+/* What a start may delete, in entries, before it takes too long. */
+static uint64_t leftovers_mark(const struct situation *s)
+{
+	uint64_t timeout = s->config.timeout_start_sec ? s->config.timeout_start_sec : TIMEOUT_SEC;
+
+	return timeout * 1000000 * s->policy.start_percent / 100 / s->policy.usec_per_entry;
+}
+
+static void look_at_leftovers(struct situation *s)
+{
+	cleanup_metadata struct metadata metadata = { 0 };
+	cleanup_fd int state_fd = dir_open_path(s->config.state);
+	struct deletions_known known = { &s->inventory, &metadata };
+	struct facts *f = &s->facts;
+
+	f->leftovers.mark = leftovers_mark(s);
+	if (!f->pods.looked || metadata_read_root(s->place.root_fd, &metadata) < 0)
+		return;
+	if (deletions_scan(s->place.root_fd, state_fd, &known, 0, (unsigned)s->policy.probe_msec,
+			   &s->leftovers) < 0)
+		return;
+	f->leftovers.looked = true;
+	f->leftovers.complete = s->leftovers.complete;
+	f->leftovers.entries = s->leftovers.entries;
+	f->leftovers.directories = (uint32_t)s->leftovers.count;
+	f->leftovers.excessive = s->leftovers.entries >= f->leftovers.mark;
+}
+
 static void look(struct situation *s, const struct situation_options *options)
 {
 	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
@@ -367,6 +396,8 @@ static void look(struct situation *s, const struct situation_options *options)
 			count_root(s);
 	}
 	look_at_pods(s);
+	if (s->place.root_fd >= 0 && f->meta.under_lock)
+		look_at_leftovers(s);
 }
 
 int situation_look(const struct situation_options *options, struct config *config,
@@ -396,6 +427,7 @@ void situation_done(struct situation *s)
 	config_done(&s->config);
 	data_root_done(&s->place);
 	inventory_done(&s->inventory);
+	deletions_done(&s->leftovers);
 	cleanup_close(&s->meta_fd); /* and with it the lock */
 	free(s->policy_problem);
 	*s = (struct situation)SITUATION_NONE;

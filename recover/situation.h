@@ -13,6 +13,7 @@
 #include "recover/policy.h"
 #include "scanners/config.h"
 #include "scanners/inventory.h"
+#include "scanners/deletions.h"
 
 /* Where the tool keeps its own things; tests put them elsewhere. */
 #define ETC_PATH "/etc"
@@ -37,6 +38,7 @@ struct situation {
 	struct ledger_summary ledger;
 	struct data_root place;	/* valid if facts.root.error is 0 */
 	struct inventory inventory; /* valid if facts.pods.looked */
+	struct deletions leftovers; /* valid if facts.leftovers.looked */
 	int meta_fd; /* holds the flock of meta.db while the situation lasts */
 	char *policy_problem;
 };

@@ -20,7 +20,7 @@ const char *const stage_names[STAGE_COUNT] = {
 	[STAGE_KILL] = "kill",	     [STAGE_BUNDLES] = "bundles", [STAGE_LINKS] = "links",
 	[STAGE_RELEASE] = "release", [STAGE_MOVE] = "move",	  [STAGE_UNDO] = "undo",
 	[STAGE_SALVAGE] = "salvage", [STAGE_SWEEP] = "sweep",	  [STAGE_RESTORE] = "restore",
-	[STAGE_PURGE] = "purge",
+	[STAGE_DEFER] = "defer",   [STAGE_PURGE] = "purge",
 };
 
 static void take_line(struct stages *s, const char *line)

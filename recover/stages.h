@@ -22,6 +22,7 @@ enum stage {
 	STAGE_SALVAGE,
 	STAGE_SWEEP,
 	STAGE_RESTORE, /* the old root back */
+	STAGE_DEFER, /* single directories aside: recover/defer.h */
 	STAGE_PURGE,
 	STAGE_COUNT,
 };

@@ -268,6 +268,8 @@ enum ticket_state ticket_state(const struct ticket *ticket)
 		return TICKET_RESTORED;
 	if (s->done[STAGE_MOVE])
 		return TICKET_MOVED;
+	if (s->done[STAGE_DEFER])
+		return TICKET_DEFERRED;
 	if (s->done[STAGE_UNDO])
 		return TICKET_UNDONE;
 	return TICKET_BEGUN;
@@ -279,6 +281,7 @@ const char *ticket_state_name(enum ticket_state state)
 		[TICKET_BEGUN] = "begun",	[TICKET_MOVED] = "quarantined",
 		[TICKET_UNDONE] = "undone",	[TICKET_RESTORED] = "restored",
 		[TICKET_PURGING] = "purging",
+		[TICKET_DEFERRED] = "deferred",
 	};
 
 	return names[state];

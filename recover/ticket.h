@@ -35,6 +35,7 @@ enum ticket_state {
 	TICKET_BEGUN,	 /* the old root still stands */
 	TICKET_MOVED,	 /* quarantined; can be restored */
 	TICKET_UNDONE,	 /* taken back before the move */
+	TICKET_DEFERRED, /* single directories are in it; the root stays */
 	TICKET_RESTORED, /* the old root is back */
 	TICKET_PURGING,	 /* its purge has begun; no way back */
 };

@@ -137,6 +137,14 @@ static bool always(const struct facts *f)
 	return true;
 }
 
+static bool slow_deletions(const struct facts *f)
+{
+	return f->leftovers.looked && f->leftovers.excessive;
+}
+
+/* What a brake holds back: everything, or only the last rung of the ladder. */
+#define ANY_STEP (~0U)
+
 #define FRESH_ROOT (STEP_CLEAR | STEP_QUARANTINE | STEP_SWEEP | STEP_PURGE)
 
 const struct rule triage_rules[] = {
@@ -179,21 +187,21 @@ const struct rule triage_rules[] = {
 	  "data in the root", "hands-off:root-empty" },
 
 	/* Brakes, which count only where a rule further down would act. */
-	{ "running", RULE_BRAKE, containerd_runs, 0, SHOW_LOCK,
+	{ "running", RULE_BRAKE, containerd_runs, ANY_STEP, SHOW_LOCK,
 	  "containerd runs", "containerd stopped, or `containerd-recover now`", "hands-off:running" },
-	{ "policy-invalid", RULE_BRAKE, policy_invalid, 0, SHOW_POLICY,
+	{ "policy-invalid", RULE_BRAKE, policy_invalid, ANY_STEP, SHOW_POLICY,
 	  "the policy file is not understood, so the administrator's will is not known",
 	  "a policy file without errors", "hands-off:policy" },
-	{ "hold", RULE_BRAKE, hold, 0, SHOW_HISTORY,
+	{ "hold", RULE_BRAKE, hold, ANY_STEP, SHOW_HISTORY,
 	  "an operator's hold file is in place",
 	  "the hold file's removal, or `now --force`", "hands-off:hold" },
-	{ "cool-down", RULE_BRAKE, cooling_down, 0, SHOW_HISTORY,
+	{ "cool-down", RULE_BRAKE, cooling_down, STEP_QUARANTINE, SHOW_HISTORY,
 	  "a quarantine was made a short while ago; a second one in a row does not help",
 	  "the end of the cool-down, or `now --force`", "hands-off:cool-down" },
-	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, 0, SHOW_PODS | SHOW_ROOT,
+	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, STEP_QUARANTINE, SHOW_PODS | SHOW_ROOT,
 	  "the node could not be looked at in full",
 	  "a scan that sees all", "hands-off:scan-incomplete" },
-	{ "not-automatic", RULE_BRAKE, not_automatic, 0, SHOW_POLICY,
+	{ "not-automatic", RULE_BRAKE, not_automatic, ANY_STEP, SHOW_POLICY,
 	  "the policy does not let containerd's start be acted on",
 	  "[quarantine] automatic = yes, or `containerd-recover now`", "hands-off:not-automatic" },
 
@@ -201,6 +209,10 @@ const struct rule triage_rules[] = {
 	{ "meta-damaged", RULE_CURE, meta_damaged, FRESH_ROOT, SHOW_META | SHOW_LEDGER,
 	  "meta.db is damaged, read by ourselves under its lock",
 	  "a sound meta.db", "quarantine-root" },
+	{ "slow-deletions", RULE_CURE, slow_deletions, STEP_DEFER | STEP_PURGE,
+	  SHOW_LEFTOVERS | SHOW_LEDGER,
+	  "containerd would delete so much inside its start that the start takes too long",
+	  "fewer leftovers, or a longer TimeoutStartSec", "partial:defer-deletions" },
 	{ "bloat-loop", RULE_CURE, bloated_loop, FRESH_ROOT, SHOW_LEDGER | SHOW_COUNT,
 	  "containerd runs out of time to start again and again on a bloated data root",
 	  "fewer starts that time out, or fewer files in the root", "quarantine-root" },
@@ -221,23 +233,24 @@ const struct rule triage_rules[] = {
 };
 const size_t triage_rule_count = sizeof(triage_rules) / sizeof(triage_rules[0]);
 
-static const struct rule *first_match(const struct facts *facts, bool brakes)
+/* The first rule that matches; of the brakes only those on @braked steps count. */
+static const struct rule *first_match(const struct facts *facts, unsigned braked)
 {
 	const struct rule *rule = triage_rules;
 
-	while ((rule->kind == RULE_BRAKE && !brakes) || !rule->matches(facts))
+	while ((rule->kind == RULE_BRAKE && !(rule->steps & braked)) || !rule->matches(facts))
 		rule++;
 	return rule;
 }
 
 struct decision triage(const struct facts *facts)
 {
-	const struct rule *wanted = first_match(facts, false);
-	const struct rule *rule = wanted->steps ? first_match(facts, true) : wanted;
+	const struct rule *wanted = first_match(facts, 0);
+	const struct rule *rule = wanted->steps ? first_match(facts, wanted->steps) : wanted;
 	struct decision decision = {
 		.rule = rule,
 		.vetoed = rule == wanted ? NULL : wanted,
-		.steps = rule->steps,
+		.steps = rule->kind == RULE_CURE ? rule->steps : 0,
 	};
 
 	return decision;

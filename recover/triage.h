@@ -15,6 +15,7 @@ enum triage_step {
 	STEP_QUARANTINE = 1 << 1, /* swap in a fresh root */
 	STEP_SWEEP = 1 << 2,	  /* afterwards, in the background */
 	STEP_PURGE = 1 << 3,
+	STEP_DEFER = 1 << 4, /* move aside what containerd would delete inside its start */
 };
 
 enum rule_kind {
@@ -36,13 +37,14 @@ enum triage_evidence {
 	SHOW_LOCK = 1 << 7,
 	SHOW_COUNT = 1 << 8,
 	SHOW_PODS = 1 << 9,
+	SHOW_LEFTOVERS = 1 << 10,
 };
 
 struct rule {
 	const char *id; /* heading in docs/TRIAGE.md */
 	enum rule_kind kind;
 	bool (*matches)(const struct facts *facts);
-	unsigned steps;	   /* of enum triage_step */
+	unsigned steps;	   /* of enum triage_step; of a brake: those that it holds back */
 	unsigned evidence; /* of enum triage_evidence */
 	const char *why;
 	const char *change; /* what would have changed the decision */

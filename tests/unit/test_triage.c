@@ -129,6 +129,28 @@ static void test_each_brake_vetoes_and_names_what_it_stopped(void)
 #undef BRAKE
 }
 
+/* The smaller remedy comes before the larger, needs no loop, and no cool-down stops it. */
+static void test_deletions_are_deferred_before_a_root_is(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.leftovers.looked = f.leftovers.excessive = true;
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	CHECK_EQ(triage(&f).steps, STEP_DEFER | STEP_PURGE);
+	f.ledger.failures = 0;
+	f.history.cooling_down = true;
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	f.history.hold = true;
+	vetoed(&f, "hold");
+	f.history.hold = false;
+	f.fs.read_only = true;
+	vetoed(&f, "read-only");
+	f.fs.read_only = false;
+	f.leftovers.excessive = false;
+	CHECK_STR(rule_of(&f), "healthy");
+}
+
 static void test_an_operator_may_ask_and_may_force(void)
 {
 	struct facts f = doomed();
@@ -154,7 +176,8 @@ static void test_ids_are_unique_and_the_last_rule_matches_always(void)
 	for (size_t i = 0; i < triage_rule_count; i++) {
 		for (size_t j = 0; j < i; j++)
 			CHECK(strcmp(triage_rules[i].id, triage_rules[j].id) != 0);
-		CHECK(!triage_rules[i].steps == (triage_rules[i].kind != RULE_CURE));
+		CHECK(!triage_rules[i].steps ==
+		      (triage_rules[i].kind == RULE_CAUSE || triage_rules[i].kind == RULE_NONE));
 	}
 	CHECK(triage_rules[triage_rule_count - 1].matches(&nothing));
 }
@@ -188,6 +211,7 @@ int main(void)
 	RUN(test_bloat_needs_both_reasons);
 	RUN(test_each_cause_vetoes);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
+	RUN(test_deletions_are_deferred_before_a_root_is);
 	RUN(test_an_operator_may_ask_and_may_force);
 	RUN(test_ids_are_unique_and_the_last_rule_matches_always);
 	RUN(test_facts_survive_json);

@@ -1,0 +1,46 @@
+#!/bin/bash
+# 300,000 files in a work directory that no task owns, and as many in a container
+# directory of CRI's without a record, a volume among it: moved out of containerd's
+# way before the first start fails. All that containerd keeps stays as it is.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+node_prepare deletions
+node_install
+node_policy '[quarantine]' 'grace = 1h'
+node_fast_restarts
+node_unit timeout 'TimeoutStartSec=3s'
+node_boot
+node_ready
+node_pods old 5 >"$NODE/pods"
+node_census --save "$NODE/before" >"$NODE/counts"
+images=$(node_run ctr -n k8s.io images ls -q)
+containers=$(node_run ctr -n k8s.io containers ls -q)
+root=$(node_path "$node_data")
+"$BUILD/tests/helpers/filltree" "$root/io.containerd.runtime.v2.task/k8s.io/orphan" 300000 100
+mkdir -p "$root/io.containerd.grpc.v1.cri/containers/lost/volumes"
+"$BUILD/tests/helpers/filltree" "$root/io.containerd.grpc.v1.cri/containers/lost/volumes/data" 300000 100
+echo precious >"$root/io.containerd.grpc.v1.cri/containers/lost/volumes/precious"
+inode=$(stat -c %i "$root")
+
+like "plan says so beforehand" "$(node_run containerd-recover plan)" "containerd runs|nothing is wrong"
+node_crash
+ok "containerd answers CRI again" node_ready 30
+is "no start has failed" "$(node_log -u containerd | grep -c 'start operation timed out')" 0
+like "the journal says why" "$(node_log -u containerd)" "rule slow-deletions"
+is "the same data root" "$(stat -c %i "$(node_path "$node_data")")" "$inode"
+is "the same images" "$(node_run ctr -n k8s.io images ls -q)" "$images"
+is "the same containers" "$(node_run ctr -n k8s.io containers ls -q)" "$containers"
+is "the pods still run" "$(node_census)" "$(cat "$NODE/counts")"
+ok "three new pods" node_pods new 3
+aside=$(node_path "$(node_quarantine)")/root
+ok "the work directory is aside" test -d "$aside/io.containerd.runtime.v2.task/k8s.io/orphan"
+is "the volume is kept" "$(cat "$aside/io.containerd.grpc.v1.cri/containers/lost/volumes/precious")" precious
+like "status shows it" "$(node_run containerd-recover status)" "deferred"
+id=$(basename "$(node_quarantine)")
+fails "it is not a root to be restored" node_run containerd-recover restore --yes "$id"
+node_policy '[quarantine]' 'grace = 0s'
+ok "and purged when its time has come" node_run containerd-recover purge --urgent
+fails "nothing of it is left" test -e "$aside"
+is "the pods run on" "$(node_cri list | grep -c old-)" 5
+tap_done
