@@ -110,13 +110,15 @@ static int read_address(int fd, struct bundle *bundle)
 {
 	json_auto_t *bootstrap = NULL;
 	int r = load_json(fd, "bootstrap.json", SMALL_MAX, &bootstrap);
+	const char *protocol = json_string_value(json_object_get(bootstrap, "protocol"));
 
 	if (r == -ENOMEM)
 		return r;
-	if (r == 0)
-		return copy(&bundle->shim_address,
-			    json_string_value(json_object_get(bootstrap, "address")));
-	return read_line(fd, "address", &bundle->shim_address);
+	if (r != 0)
+		return read_line(fd, "address", &bundle->shim_address);
+	bundle->shim_grpc = protocol && strcmp(protocol, "grpc") == 0;
+	return copy(&bundle->shim_address,
+		    json_string_value(json_object_get(bootstrap, "address")));
 }
 
 static int read_init(int fd, pid_t *ret)

@@ -23,6 +23,7 @@ struct bundle {
 	char *cgroup_path;    /* cgroupsPath, NULL if none */
 	char *runtime_binary; /* NULL if the file is not there */
 	char *shim_address;   /* "unix:///run/containerd/s/…", NULL if unknown */
+	bool shim_grpc;	      /* it speaks gRPC there, not ttrpc */
 	pid_t init;	      /* as written in init.pid: not checked; 0 if unknown */
 	int64_t changed_sec;  /* of the directory; 0 if unknown */
 	bool readable;	      /* false: config.json is missing or torn; only ns and id are known */

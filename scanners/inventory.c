@@ -178,6 +178,10 @@ static int take_bundle(struct scan *scan, struct bundle *bundle)
 	r = take_pod(sandbox, bundle->pod_name, bundle->pod_namespace, bundle->pod_uid);
 	if (r == 0)
 		r = take_netns(scan, sandbox, bundle->netns);
+	if (sandbox->shim_address && bundle->shim_address &&
+	    strcmp(sandbox->shim_address, bundle->shim_address) != 0)
+		sandbox->many_shims = true;
+	sandbox->shim_grpc |= bundle->shim_grpc;
 	if (r == 0)
 		r = copy(&sandbox->shim_address, bundle->shim_address);
 	if (r < 0)
