@@ -17,8 +17,8 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 
 # Linked: small, and needed on (almost) every path. Opened when first needed
 # (scanners/dl.h): the rest. Of those only the headers are used here.
-LINKED := jansson libmnl libbsd inih
-LOADED := libsystemd mount libarchive libcurl
+LINKED := jansson libmnl libbsd libmd inih
+LOADED := libsystemd mount libarchive libcurl libcrypto
 
 SCANNERS_SRC := $(sort $(wildcard scanners/*.c scanners/*/*.c))
 RECOVER_SRC  := $(sort $(wildcard recover/*.c recover/*/*.c))

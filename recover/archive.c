@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "recover/file.h"
 #include "scanners/cleanup.h"
 #include "scanners/dl.h"
 
@@ -59,7 +58,8 @@ static int load(void)
 struct archive_out {
 	struct archive *archive;
 	struct archive_entry *entry;
-	int fd;
+	archive_write_fn *write;
+	void *data;
 	int error; /* of writing; or what keeps the rest from being written */
 };
 
@@ -79,7 +79,7 @@ static la_ssize_t write_out(struct archive *archive, void *data, const void *byt
 
 	(void)archive;
 	if (!out->error)
-		out->error = file_write_all(out->fd, bytes, size);
+		out->error = out->write(out->data, bytes, size);
 	return (la_ssize_t)size;
 }
 
@@ -91,7 +91,7 @@ static int compress(struct archive *archive)
 	return sym_archive_write_add_filter_gzip(archive) == ARCHIVE_OK ? 0 : -ENOTSUP;
 }
 
-int archive_out_open(int fd, bool compressed, struct archive_out **ret)
+int archive_out_open(archive_write_fn *write, void *data, bool compressed, struct archive_out **ret)
 {
 	cleanup_archive_out struct archive_out *out = NULL;
 	int r;
@@ -102,7 +102,8 @@ int archive_out_open(int fd, bool compressed, struct archive_out **ret)
 	out = calloc(1, sizeof(*out));
 	if (!out)
 		return -ENOMEM;
-	out->fd = fd;
+	out->write = write;
+	out->data = data;
 	out->archive = sym_archive_write_new();
 	out->entry = sym_archive_entry_new();
 	if (!out->archive || !out->entry)

@@ -1,5 +1,5 @@
 /*
- * Writing a tar to a file descriptor with libarchive, which is opened when
+ * Writing a tar with libarchive, which is opened when
  * first needed.
  */
 #ifndef RECOVER_ARCHIVE_H
@@ -11,14 +11,17 @@
 
 struct archive_out;
 
+/* Takes all of @bytes; returns 0 or a negative errno, which ends the archive. */
+typedef int archive_write_fn(void *data, const void *bytes, size_t size);
+
 /*
- * Begin a tar on @fd, which stays the caller's and may be a pipe; with
- * @compress a tar.zst (a tar.gz where libarchive has no zstd of its own).
+ * Begin a tar that goes out by @write, with @data; with @compress a tar.zst (a
+ * tar.gz where libarchive has no zstd of its own).
  *
  * Returns 0 with @ret to end with archive_out_close(), -ELIBACC where
  * libarchive is not installed, or another negative errno.
  */
-int archive_out_open(int fd, bool compress, struct archive_out **ret);
+int archive_out_open(archive_write_fn *write, void *data, bool compress, struct archive_out **ret);
 
 /* A regular file of @size bytes, mode 0600, whose content follows with archive_out_data(). */
 int archive_out_begin(struct archive_out *out, const char *name, uint64_t size);
@@ -28,7 +31,7 @@ int archive_out_data(struct archive_out *out, const void *data, size_t size);
 int archive_out_add(struct archive_out *out, const char *name, const void *data, size_t size);
 
 /*
- * Finish and free. Returns 0 once all of it is written to the fd, or a negative
+ * Finish and free. Returns 0 once all of it is written, or a negative
  * errno. NULL is a no-op.
  */
 int archive_out_close(struct archive_out *out);

@@ -244,6 +244,11 @@ static int collect(struct collector *c)
 	return 0;
 }
 
+static int write_to_file(void *data, const void *bytes, size_t size)
+{
+	return file_write_all(*(int *)data, bytes, size);
+}
+
 static int write_archive(int fd, const struct evidence_options *options)
 {
 	cleanup_archive_out struct archive_out *out = NULL;
@@ -253,7 +258,7 @@ static int write_archive(int fd, const struct evidence_options *options)
 	};
 	int r;
 
-	r = archive_out_open(fd, true, &out);
+	r = archive_out_open(write_to_file, &fd, true, &out);
 	if (r < 0)
 		return r;
 	c.out = out;
@@ -333,6 +338,26 @@ static bool is_ours(const char *name)
 		return strncmp(name + 1, PREFIX, strlen(PREFIX)) == 0;
 	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 && length > strlen(SUFFIX) &&
 	       strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+int evidence_exists(const char *directory, const char *why)
+{
+	cleanup_free char *ending = text_print("-%s" SUFFIX, why);
+	cleanup_dir DIR *stream = NULL;
+	cleanup_fd int dirfd = dir_open_path(directory);
+	const char *name;
+	int r;
+
+	if (!ending)
+		return -ENOMEM;
+	if (dirfd < 0)
+		return dirfd == -ENOENT ? 0 : dirfd;
+	r = dir_stream(dirfd, &stream);
+	while (r >= 0 && (r = dir_next(stream, &name, NULL)) > 0)
+		if (*name != '.' && is_ours(name) && strlen(name) > strlen(ending) &&
+		    strcmp(name + strlen(name) - strlen(ending), ending) == 0)
+			return 1;
+	return r;
 }
 
 static int compare_names(const void *a, const void *b)

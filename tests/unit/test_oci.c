@@ -1,0 +1,239 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <sha2.h>
+
+#include "recover/file.h"
+#include "recover/salvage_export.h"
+#include "scanners/cleanup.h"
+#include "scanners/digest.h"
+#include "scanners/oci.h"
+#include "scanners/text.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/tap.h"
+
+static int store = -EBADF;
+
+/* Put @text into the store and its digest, "sha256:…", into @digest. */
+static void put(const char *text, char digest[80])
+{
+	(void)strcpy(digest, "sha256:");
+	CHECK(SHA256Data((const uint8_t *)text, strlen(text), digest + 7) != NULL);
+	CHECK_EQ(file_replace(store, digest + 7, text, strlen(text), 0600), 0);
+}
+
+struct image {
+	char config[80], layer[2][80], manifest[80];
+};
+
+static void put_image(const char *seed, struct image *image)
+{
+	char text[1000];
+
+	(void)snprintf(text, sizeof(text), "{\"config\":\"%s\"}", seed);
+	put(text, image->config);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(text, sizeof(text), "layer %s %d", seed, i);
+		put(text, image->layer[i]);
+	}
+	(void)snprintf(text, sizeof(text),
+		       "{\"mediaType\":\"m\",\"config\":{\"digest\":\"%s\",\"size\":%zu},"
+		       "\"layers\":[{\"digest\":\"%s\",\"size\":%zu,\"mediaType\":\"a+gzip\"},"
+		       "{\"digest\":\"%s\",\"size\":%zu}]}",
+		       image->config, strlen(seed) + 13, image->layer[0], strlen(seed) + 8,
+		       image->layer[1], strlen(seed) + 8);
+	put(text, image->manifest);
+}
+
+static void test_digest_names(void)
+{
+	CHECK_STR(digest_hex("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+		  "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	CHECK(!digest_hex("sha256:../../../../../../../../../../../../../../../../../../../../../etc"));
+	CHECK(!digest_hex("sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
+	CHECK(!digest_hex("sha256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"));
+	CHECK(!digest_hex("sha256:e3b0"));
+	CHECK(!digest_hex(""));
+}
+
+static void test_manifest(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	char *problem = NULL;
+
+	put_image("one", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK(problem == NULL);
+	CHECK_EQ(oci.blob_count, 4);
+	CHECK_STR(oci.media_type, "m");
+	CHECK_STR(oci.blobs[0].digest, image.manifest);
+	CHECK(!oci.blobs[1].is_layer);
+	CHECK(oci.blobs[2].is_layer && oci.blobs[2].is_compressed);
+	CHECK(oci.blobs[3].is_layer && !oci.blobs[3].is_compressed);
+	for (size_t i = 0; i < oci.blob_count; i++)
+		CHECK_EQ(oci_verify_blob(store, &oci.blobs[i], NULL, NULL), 0);
+}
+
+static void test_every_kind_of_damage(void)
+{
+	struct oci_image oci;
+	struct image image;
+	char *problem;
+
+	put_image("two", &image);
+	CHECK_EQ(unlinkat(store, image.layer[1] + 7, 0), 0);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -ENODATA);
+	CHECK(strstr(problem, image.layer[1]) != NULL);
+	free(problem);
+	CHECK_EQ(unlinkat(store, image.config + 7, 0), 0);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -ENOENT);
+	free(problem);
+	CHECK_EQ(symlinkat("/etc/passwd", store, image.config + 7), 0);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -EBADMSG);
+	free(problem);
+	CHECK_EQ(file_replace(store, image.manifest + 7, "{}", 2, 0600), 0);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -EBADMSG);
+	free(problem);
+	CHECK_EQ(oci_image_read(store, "sha256:..", &oci, &problem), -ENOTSUP);
+	free(problem);
+}
+
+static void test_flipped_byte(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	char *problem;
+	int fd;
+
+	put_image("three", &image);
+	fd = openat(store, image.layer[0] + 7, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, "L", 1, 0), 1);
+	(void)close(fd);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(oci_verify_blob(store, &oci.blobs[2], NULL, NULL), -EBADMSG);
+	CHECK_EQ(oci_verify_blob(store, &oci.blobs[3], NULL, NULL), 0);
+}
+
+static void test_index_of_platforms(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	cleanup_free char *text = NULL;
+	struct image image, gone;
+	char index[80], *problem = NULL;
+
+	put_image("here", &image);
+	put_image("there", &gone);
+	CHECK_EQ(unlinkat(store, gone.manifest + 7, 0), 0);
+	text = text_print("{\"manifests\":[{\"digest\":\"%s\"},{\"digest\":\"%s\"}]}", gone.manifest,
+			  image.manifest);
+	put(text, index);
+	CHECK_EQ(oci_image_read(store, index, &oci, &problem), 0);
+	CHECK_EQ(oci.blob_count, 5);
+	CHECK(strstr(oci.media_type, "index") != NULL);
+	oci_image_done(&oci);
+	CHECK_EQ(unlinkat(store, image.layer[0] + 7, 0), 0);
+	CHECK_EQ(oci_image_read(store, index, &oci, &problem), -ENODATA);
+	CHECK(strstr(problem, image.layer[0]) != NULL);
+	free(problem);
+}
+
+static void test_index_in_itself(void)
+{
+	char digest[80], *problem = NULL;
+	struct oci_image oci;
+
+	/* No digest can name itself; deep chains can be made. */
+	put("{\"manifests\":[]}", digest);
+	for (int i = 0; i < 10; i++) {
+		cleanup_free char *text = text_print("{\"manifests\":[{\"digest\":\"%s\"}]}", digest);
+
+		put(text, digest);
+	}
+	CHECK_EQ(oci_image_read(store, digest, &oci, &problem), -ENOTSUP);
+	free(problem);
+}
+
+static int append(void *data, const void *bytes, size_t size)
+{
+	return fwrite(bytes, 1, size, data) == size ? 0 : -EIO;
+}
+
+static void test_export(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	char *names[] = { (char *)"a.example/x:1", (char *)"a.example/x:2" }, *problem, *tar = NULL;
+	struct image image;
+	size_t size = 0;
+	FILE *to = open_memstream(&tar, &size);
+
+	put_image("export", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(salvage_export(store, image.manifest, &oci, names, 2, append, to), 0);
+	CHECK_EQ(fclose(to), 0);
+	CHECK(memmem(tar, size, "a.example/x:2", 13) != NULL);
+	CHECK(memmem(tar, size, "layer export 1", 14) != NULL);
+	/* Nothing may be seen before all of it is there: the index comes last. */
+	CHECK((char *)memmem(tar, size, "index.json", 10) > (char *)memmem(tar, size, "layer export 1", 14));
+	free(tar);
+}
+
+static size_t room;
+
+static int append_until_full(void *data, const void *bytes, size_t size)
+{
+	(void)bytes;
+	*(size_t *)data += size;
+	return *(size_t *)data > room ? -ENOSPC : 0;
+}
+
+static void test_export_ends_with_its_writer(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	char *names[] = { (char *)"x" }, *problem;
+	struct image image;
+	size_t written = 0;
+
+	put_image("full", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(salvage_export(store, image.manifest, &oci, names, 1, append_until_full, &written),
+		 -ENOSPC);
+}
+
+static void test_allocations_fail(void)
+{
+	struct image image;
+
+	put_image("faults", &image);
+	for (int n = 1; n < 200; n++) {
+		cleanup_oci_image struct oci_image oci = { 0 };
+		char *problem = NULL;
+		int r;
+
+		fault_arm("calloc", n, ENOMEM);
+		r = oci_image_read(store, image.manifest, &oci, &problem);
+		if (!fault_fired())
+			break;
+		CHECK_EQ(r, -ENOMEM);
+		CHECK_EQ(oci.blob_count, 0);
+		free(problem);
+	}
+}
+
+int main(void)
+{
+	store = open(tap_tmpdir(NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	RUN(test_digest_names);
+	RUN(test_manifest);
+	RUN(test_every_kind_of_damage);
+	RUN(test_flipped_byte);
+	RUN(test_index_of_platforms);
+	RUN(test_index_in_itself);
+	RUN(test_export);
+	RUN(test_export_ends_with_its_writer);
+	RUN(test_allocations_fail);
+	return tap_done();
+}
