@@ -91,7 +91,10 @@ static int spawn(const struct child_options *options, int input, int output, pid
 
 int child_start(const struct child_options *options, struct child *ret)
 {
-	cleanup_fd int input = make_input(options->input ? options->input : "", options->input_size);
+	cleanup_fd int input = options->input_fd > 0
+				       ? fcntl(options->input_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+				       : make_input(options->input ? options->input : "",
+						    options->input_size);
 	cleanup_fd int output = make_output();
 	struct child child = { .deadline = now_msec() + options->msec };
 	int r;

@@ -27,6 +27,7 @@ struct child_options {
 	const char *directory; /* to start in, NULL: "/" */
 	const void *input;     /* for standard input; may be NULL */
 	size_t input_size;
+	int input_fd; /* for standard input instead, if it is above 0; stays the caller's */
 	unsigned msec; /* bound on its life */
 };
 

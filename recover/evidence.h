@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "recover/policy.h"
 #include "scanners/config.h"
 #include "scanners/inventory.h"
 
@@ -40,6 +41,16 @@ struct evidence_options {
  * or a negative errno with nothing left behind: -ELIBACC without libarchive.
  */
 int evidence_write(const struct evidence_options *options, char **ret_path);
+
+/* Is there an archive for @why below @directory? Returns 1, 0, or a negative errno. */
+int evidence_exists(const char *directory, const char *why);
+
+/*
+ * What systemd's journal has of the failed starts of @unit in the ledger. Returns
+ * 0 with @ret the caller's, to free() (NULL where there is no journal), or a
+ * negative errno.
+ */
+int evidence_journal(const char *unit, const struct policy *policy, char **ret);
 
 /* Delete archives of ours below @directory beyond @keep and @max_age_sec. */
 int evidence_prune(const char *directory, unsigned keep, uint64_t max_age_sec);

@@ -35,6 +35,7 @@ static int write_archive(const struct situation *s, char **ret_path)
 	json_t *facts = facts_to_json(&s->facts);
 	json_t *decided = decision_to_json(&s->facts, &decision);
 	json_t *scan = summary(s);
+	cleanup_free char *journal = NULL;
 	const struct evidence_options options = {
 		.directory = EVIDENCE_PATH,
 		.why = "by-hand",
@@ -43,6 +44,7 @@ static int write_archive(const struct situation *s, char **ret_path)
 		.facts = facts,
 		.decision = decided,
 		.scan = scan,
+		.journal = evidence_journal(s->config.unit, &s->policy, &journal) == 0 ? journal : NULL,
 		.inventory = s->facts.pods.looked ? &s->inventory : NULL,
 		.budget_msec = (unsigned)s->policy.evidence_sec * 1000,
 		.file_bytes_max = s->policy.evidence_file_max,

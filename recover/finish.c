@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "recover/aftermath.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/defer.h"
@@ -48,6 +49,34 @@ static bool wants_sweep(const struct ticket *ticket)
 	       (state == TICKET_MOVED || state == TICKET_RESTORED || state == TICKET_PURGING);
 }
 
+/* Pods wait for the pause image; nothing waits for the others, nor for the sweep. */
+static int finish_ticket(const struct config *config, const struct policy *policy,
+			 const struct data_root *place, struct ticket *ticket)
+{
+	cleanup_salvage struct salvage salvage = { 0 };
+	bool wants_salvage = aftermath_wants_salvage(ticket, policy);
+	int first_error = 0, r = 0;
+
+	if (ticket_state(ticket) == TICKET_DEFERRED)
+		r = defer_clean_state(config, ticket->id);
+	else if (wants_salvage)
+		r = aftermath_salvage_pause(config, policy, place, ticket, &salvage);
+	wants_salvage = wants_salvage && r == 0;
+	first_error = r;
+	if (wants_sweep(ticket)) {
+		r = sweep_ticket(config, policy, ticket);
+		first_error = first_error ?: r;
+	}
+	if (wants_salvage) {
+		r = aftermath_salvage_rest(config, policy, place, ticket, &salvage);
+		first_error = first_error ?: r;
+	}
+	r = aftermath_evidence(config, policy, ticket);
+	if (r < 0) /* missed, but nothing to come back for */
+		log_warning("quarantine %s: no evidence was kept: %s", ticket->id, strerror(-r));
+	return first_error;
+}
+
 static int finish_all(const struct config *config, const struct policy *policy,
 		      const struct data_root *place)
 {
@@ -61,10 +90,8 @@ static int finish_all(const struct config *config, const struct policy *policy,
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		r = ticket_open(place, *id, &ticket);
-		if (r == 0 && ticket_state(&ticket) == TICKET_DEFERRED)
-			r = defer_clean_state(config, ticket.id);
-		else if (r == 0 && wants_sweep(&ticket))
-			r = sweep_ticket(config, policy, &ticket);
+		if (r == 0)
+			r = finish_ticket(config, policy, place, &ticket);
 		if (r < 0)
 			log_warning("quarantine %s: %s", log_name(*id), strerror(-r));
 		if (r < 0 && r != -EBADMSG && first_error == 0)
@@ -82,7 +109,7 @@ int finish_command(int argc, char **argv)
 	struct cli cli;
 	int r;
 
-	r = cli_parse(argc, argv, CLI_PATHS, "Sweep what the lost sandboxes of quarantines left behind.",
+	r = cli_parse(argc, argv, CLI_PATHS, "Bring over images, sweep what lost sandboxes left, keep evidence.",
 		      NULL, &cli);
 	if (r >= 0)
 		return r;
@@ -94,8 +121,10 @@ int finish_command(int argc, char **argv)
 		r = data_root_open(config.root, &place);
 	if (r == 0)
 		r = finish_all(&config, &policy, &place);
+	if (r == 0 && policy.salvage_keep_archive)
+		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
 	if (r < 0) {
-		log_error("not all could be swept: %s", strerror(-r));
+		log_error("not all could be done: %s", strerror(-r));
 		return EXIT_PARTIAL;
 	}
 	return EXIT_OK;

@@ -39,6 +39,12 @@ struct policy {
 	/* Percent free below which the grace ends and the purge goes at full speed;
 	 * the defaults lie just above kubelet's eviction thresholds. */
 	uint64_t urgent_free_space, urgent_free_inodes;
+	/* [salvage] */
+	bool salvage;		   /* bring the images of a quarantined root over */
+	bool salvage_pause_only;   /* the pause image alone */
+	uint64_t salvage_sec;	   /* longest time spent on all of them */
+	uint64_t salvage_rate;	   /* bytes per second, 0: any; not for the pause image */
+	bool salvage_keep_archive; /* keep an archive of the pause image in better days */
 	/* [evidence] */
 	bool evidence;		    /* an archive for each action */
 	uint64_t evidence_sec;	    /* longest time spent collecting */

@@ -1,13 +1,16 @@
 /* `record started|stopped`: ExecStartPost and ExecStopPost, for the ledger. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "recover/aftermath.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/file.h"
 #include "recover/log.h"
 #include "recover/ledger.h"
+#include "recover/policy.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
 
@@ -24,6 +27,20 @@ static int append(const char *unit, const struct ledger_entry *entry, bool sync)
 		return -ENOMEM;
 	r = ledger_clock_now(&now);
 	return r < 0 ? r : ledger_append(records_fd, name, &now, entry, sync);
+}
+
+/* The background unit, which starts next, does the work where this directory is. */
+static void want_archive(void)
+{
+	cleanup_free char *problem = NULL;
+	cleanup_fd int fd = -EBADF;
+	struct policy policy;
+
+	if (policy_read(ETC_PATH, &policy, &problem) < 0 || !policy.salvage_keep_archive)
+		return;
+	fd = file_make_dirs(IMAGES_PATH, 0700);
+	if (fd < 0)
+		log_warning("%s: %s", IMAGES_PATH, strerror(-fd));
 }
 
 int record_command(int argc, char **argv)
@@ -58,5 +75,7 @@ int record_command(int argc, char **argv)
 		log_error("cannot write the ledger: %s", strerror(-r));
 		return EXIT_FAILED;
 	}
+	if (entry.event == LEDGER_READY)
+		want_archive();
 	return EXIT_OK;
 }

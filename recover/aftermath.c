@@ -1,0 +1,120 @@
+#include "recover/aftermath.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "recover/evidence.h"
+#include "recover/file.h"
+#include "recover/log.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+
+bool aftermath_wants_salvage(const struct ticket *ticket, const struct policy *policy)
+{
+	return policy->salvage && ticket_state(ticket) == TICKET_MOVED &&
+	       !ticket->stages.done[STAGE_SALVAGE];
+}
+
+static int run(const struct config *config, const struct policy *policy,
+	       const struct data_root *place, const struct ticket *ticket, bool pause_only,
+	       struct salvage *salvage)
+{
+	const struct salvage_options options = {
+		.pause_only = pause_only,
+		.budget_msec = (unsigned)policy->salvage_sec * 1000,
+		.max_rate = policy->salvage_rate,
+		.min_free_bytes = policy->min_free_bytes,
+		.archives = IMAGES_PATH,
+	};
+	cleanup_fd int old_root = dir_open_beneath(ticket->fd, "root");
+
+	if (old_root < 0)
+		return old_root;
+	return salvage_run(config, old_root, place->root_fd, &options, salvage);
+}
+
+int aftermath_salvage_pause(const struct config *config, const struct policy *policy,
+			    const struct data_root *place, struct ticket *ticket,
+			    struct salvage *ret)
+{
+	cleanup_salvage struct salvage salvage = { 0 };
+	cleanup_fd int old_root = dir_open_beneath(ticket->fd, "root");
+	int r;
+
+	if (old_root < 0)
+		return old_root;
+	r = stage_begin(&ticket->stages, STAGE_SALVAGE);
+	if (r == 0)
+		r = salvage_list(old_root, config, &salvage);
+	if (r == 0)
+		r = run(config, policy, place, ticket, true, &salvage);
+	if (r < 0)
+		return r;
+	*ret = salvage;
+	salvage = (struct salvage){ 0 };
+	return 0;
+}
+
+static void sum_up(const struct ticket *ticket, const struct salvage *salvage)
+{
+	size_t here = 0;
+
+	for (size_t i = 0; i < salvage->count; i++)
+		here += salvage->images[i].outcome == SALVAGE_DONE ||
+			salvage->images[i].outcome == SALVAGE_PRESENT;
+	log_info("quarantine %s: of %zu images %zu are there; the others are listed in " RECORDS_PATH
+		 "/repull-%s.txt",
+		 ticket->id, salvage->count, here, ticket->id);
+}
+
+int aftermath_salvage_rest(const struct config *config, const struct policy *policy,
+			   const struct data_root *place, struct ticket *ticket,
+			   struct salvage *salvage)
+{
+	cleanup_fd int records = file_make_dirs(RECORDS_PATH, 0700);
+	int r = 0;
+
+	if (policy->salvage_pause_only) {
+		for (size_t i = 0; i < salvage->count; i++)
+			if (salvage->images[i].outcome == SALVAGE_PENDING)
+				salvage->images[i].outcome = SALVAGE_NOT_WANTED;
+	} else {
+		r = run(config, policy, place, ticket, false, salvage);
+	}
+	if (r == 0)
+		r = records < 0 ? records : salvage_record(records, ticket->id, salvage);
+	if (r < 0)
+		return r;
+	sum_up(ticket, salvage);
+	return stage_done(&ticket->stages, STAGE_SALVAGE);
+}
+
+int aftermath_evidence(const struct config *config, const struct policy *policy,
+		       const struct ticket *ticket)
+{
+	cleanup_fd int old_root = dir_open_beneath(ticket->fd, "root");
+	cleanup_free char *journal = NULL;
+	struct evidence_options options = {
+		.directory = EVIDENCE_PATH,
+		.why = ticket->id,
+		.config = config,
+		.root_fd = old_root,
+		.facts = json_object_get(ticket->manifest, "facts"),
+		.decision = json_object_get(ticket->manifest, "decision"),
+		.manifest = ticket->manifest,
+		.budget_msec = (unsigned)policy->evidence_sec * 1000,
+		.file_bytes_max = policy->evidence_file_max,
+		.keep = (unsigned)policy->evidence_keep,
+		.max_age_sec = policy->evidence_age_sec,
+	};
+	int r;
+
+	r = policy->evidence ? evidence_exists(EVIDENCE_PATH, ticket->id) : 1;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	/* Without a journal there is still the rest. */
+	if (evidence_journal(config->unit, policy, &journal) == 0)
+		options.journal = journal;
+	return evidence_write(&options, NULL);
+}

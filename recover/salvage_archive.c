@@ -1,0 +1,105 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "recover/file.h"
+#include "recover/salvage.h"
+#include "recover/salvage_export.h"
+#include "scanners/cleanup.h"
+#include "scanners/digest.h"
+#include "scanners/dir.h"
+#include "scanners/text.h"
+
+#define SUFFIX ".tar"
+
+static int write_to_file(void *data, const void *bytes, size_t size)
+{
+	return file_write_all(*(int *)data, bytes, size);
+}
+
+static int verify(int store_fd, const struct oci_image *oci)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < oci->blob_count && r == 0; i++)
+		r = oci_verify_blob(store_fd, &oci->blobs[i], NULL, NULL);
+	return r;
+}
+
+static int write_archive(int dirfd, const char *name, int store_fd,
+			 const struct salvage_image *image)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	cleanup_free char *problem = NULL, *temporary = text_print(".%s", name);
+	cleanup_fd int fd = -EBADF;
+	int r;
+
+	if (!temporary)
+		return -ENOMEM;
+	r = oci_image_read(store_fd, image->digest, &oci, &problem);
+	if (r == 0)
+		r = verify(store_fd, &oci);
+	if (r < 0)
+		return r;
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = salvage_export(store_fd, image->digest, &oci, image->names, image->name_count,
+			   write_to_file, &fd);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(dirfd, temporary, 0); /* ours alone */
+		return r;
+	}
+	return fsync(dirfd) < 0 ? -errno : 0;
+}
+
+/* Archives of images that are no longer the pause image. */
+static int remove_others(int dirfd, const char *wanted)
+{
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	int r = dir_stream(dirfd, &stream);
+
+	while (r >= 0 && (r = dir_next(stream, &name, NULL)) > 0) {
+		size_t length = strlen(name);
+
+		if (length == strlen(wanted) && strncmp(name, SALVAGE_ARCHIVE_PREFIX, strlen(SALVAGE_ARCHIVE_PREFIX)) == 0 &&
+		    strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0 && strcmp(name, wanted) != 0 &&
+		    unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return r;
+}
+
+int salvage_keep_archive(const struct config *config, int root_fd, const char *directory)
+{
+	cleanup_salvage struct salvage salvage = { 0 };
+	cleanup_fd int store_fd = -EBADF, dirfd = -EBADF;
+	cleanup_free char *name = NULL;
+	int r;
+
+	r = salvage_list(root_fd, config, &salvage);
+	if (r < 0)
+		return r;
+	if (salvage.count == 0 || !salvage.images[0].pause || !digest_hex(salvage.images[0].digest))
+		return 0;
+	name = text_print(SALVAGE_ARCHIVE_PREFIX "%s" SUFFIX, digest_hex(salvage.images[0].digest));
+	if (!name)
+		return -ENOMEM;
+	dirfd = file_make_dirs(directory, 0700);
+	if (dirfd < 0)
+		return dirfd;
+	if (faccessat(dirfd, name, F_OK, 0) == 0)
+		return 0;
+	store_fd = oci_open_store(root_fd);
+	if (store_fd < 0)
+		return store_fd;
+	r = write_archive(dirfd, name, store_fd, &salvage.images[0]);
+	if (r == 0)
+		r = remove_others(dirfd, name);
+	return r < 0 ? r : 1;
+}

@@ -1,0 +1,152 @@
+#include "recover/salvage_import.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/param.h>
+#include <time.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/text.h"
+
+enum {
+	PIPE_SIZE = 1 << 20,
+	PACE_MSEC = 20, /* of waiting at once, when it goes too fast */
+};
+
+static uint64_t now_msec(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* The one beside containerd's own binary, of the same version, before others. */
+static char *find_ctr(const struct config *config)
+{
+	static const char *const places[] = { "/usr/bin/ctr", "/usr/local/bin/ctr", "/bin/ctr" };
+	const char *slash = config->exec_path ? strrchr(config->exec_path, '/') : NULL;
+	char *path;
+
+	if (slash) {
+		path = text_print("%.*sctr", (int)(slash + 1 - config->exec_path), config->exec_path);
+		if (!path || access(path, X_OK) == 0)
+			return path;
+		free(path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (access(places[i], X_OK) == 0)
+			return strdup(places[i]);
+	return NULL;
+}
+
+static int start(const struct config *config, const char *ns, unsigned budget_msec, int input,
+		 struct child *ret)
+{
+	cleanup_free char *path = find_ctr(config);
+	const char *argv[] = { path, "--address", config->address, "--namespace", ns, "images",
+			       "import", "--snapshotter", config->snapshotter, "-", NULL };
+	char *environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"HOME=/", NULL };
+
+	if (!path)
+		return -ENOENT;
+	return child_start(&(struct child_options){ .path = path,
+						    .argv = (char *const *)argv,
+						    .envp = environment,
+						    .input_fd = input,
+						    .msec = budget_msec },
+			   ret);
+}
+
+int salvage_import_begin(const struct config *config, const char *ns, unsigned budget_msec,
+			 uint64_t max_rate, struct salvage_import *ret)
+{
+	struct salvage_import import = {
+		.begun_msec = now_msec(),
+		.deadline_msec = now_msec() + budget_msec,
+		.max_rate = max_rate,
+	};
+	cleanup_fd int reader = -EBADF, writer = -EBADF;
+	int ends[2], r;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	reader = ends[0];
+	writer = ends[1];
+	(void)fcntl(writer, F_SETPIPE_SZ, PIPE_SIZE); /* for speed alone */
+	if (fcntl(writer, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail; a reader that died is an error to us */
+	r = start(config, ns, budget_msec, reader, &import.child);
+	if (r < 0)
+		return r;
+	import.pipe = take_fd(&writer);
+	*ret = import;
+	return 0;
+}
+
+/* How long until @import may write on, at its rate. */
+static uint64_t pace(const struct salvage_import *import, uint64_t now)
+{
+	uint64_t due;
+
+	if (!import->max_rate)
+		return 0;
+	due = import->begun_msec + import->written * 1000 / import->max_rate;
+	return due > now ? due - now : 0;
+}
+
+int salvage_import_write(void *data, const void *bytes, size_t size)
+{
+	struct salvage_import *import = data;
+	const char *at = bytes;
+
+	while (size > 0) {
+		struct pollfd wait = { .fd = import->pipe, .events = POLLOUT };
+		uint64_t now = now_msec(), early = pace(import, now);
+		ssize_t n;
+
+		if (now >= import->deadline_msec)
+			return -ETIMEDOUT;
+		if (early > 0) {
+			(void)poll(NULL, 0, (int)MIN(early, (uint64_t)PACE_MSEC));
+			continue;
+		}
+		if (poll(&wait, 1, (int)MIN(import->deadline_msec - now, (uint64_t)INT_MAX)) < 0 &&
+		    errno != EINTR)
+			return -errno;
+		n = write(import->pipe, at, size);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			size -= (size_t)n;
+			import->written += (uint64_t)n;
+		}
+	}
+	return 0;
+}
+
+int salvage_import_end(struct salvage_import *import, char **ret_output)
+{
+	ssize_t index;
+	int r;
+
+	cleanup_close(&import->pipe); /* its end of the archive */
+	index = child_wait(&import->child, 1);
+	r = index < 0 ? (int)index : import->child.result;
+	if (r == -EREMOTEIO && child_output(&import->child, ret_output) < 0)
+		*ret_output = NULL;
+	child_done(&import->child);
+	return r;
+}
+
+void salvage_import_cancel(struct salvage_import *import)
+{
+	/* Killed first: an archive that just ends might be taken for a whole one. */
+	child_done(&import->child);
+	cleanup_close(&import->pipe);
+}
