@@ -133,6 +133,30 @@ static void show_pods(const struct facts *f, const struct output *out)
 		    f->pods.foreign_tasks);
 }
 
+static void show_log(const struct facts *f, const struct output *out)
+{
+	if (!f->log.looked) {
+		say(out, "log of the failed starts: none");
+		return;
+	}
+	say(out, "log of the failed starts: %s (%s)%s%s, in %u of %u", f->log.rule, f->log.class,
+	    *f->log.what ? ": " : "", f->log.what, f->log.shown_in, f->log.starts);
+	if (*f->log.line)
+		say(out, "line: %s", f->log.line);
+	if (f->log.needs_unchanged)
+		say(out, "containerd and its configuration since it was last READY: %s",
+		    f->ledger.changed == ANSWER_NO  ? "unchanged" :
+		    f->ledger.changed == ANSWER_YES ? "changed" :
+						      "not known");
+}
+
+static void show_snapshots(const struct facts *f, const struct output *out)
+{
+	if (f->snapshots.state == DB_DAMAGED)
+		say(out, "the snapshotter's metadata.db: damaged: %s, page %" PRIu64, f->snapshots.damage,
+		    f->snapshots.page);
+}
+
 static void show_leftovers(const struct facts *f, const struct output *out)
 {
 	say(out, "to be deleted inside containerd's start: %s%" PRIu64 " entries in %u directories "
@@ -148,6 +172,7 @@ static const struct {
 	{ SHOW_META, show_meta },     { SHOW_LOCK, show_lock },	      { SHOW_COUNT, show_count },
 	{ SHOW_ROOT, show_root },     { SHOW_FS, show_fs },	      { SHOW_PODS, show_pods },
 	{ SHOW_HISTORY, show_history }, { SHOW_LEFTOVERS, show_leftovers },
+	{ SHOW_LOG, show_log },	      { SHOW_SNAPSHOTS, show_snapshots },
 };
 
 static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)

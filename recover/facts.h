@@ -26,6 +26,9 @@ enum facts_db { DB_UNREAD, DB_ABSENT, DB_EMPTY, DB_SOUND, DB_DAMAGED };
 
 enum facts_config { FACTS_CONFIG_UNKNOWN, FACTS_CONFIG_DEFAULTS, FACTS_CONFIG_SOUND, FACTS_CONFIG_INVALID };
 
+/* What the log of the failed starts says: see scanners/signatures.h. */
+enum facts_log { LOG_SAYS_NOTHING, LOG_SAYS_HANDS_OFF, LOG_SAYS_PARTIAL, LOG_SAYS_QUARANTINE };
+
 enum { FACT_TEXT = 256, FACT_PATH = 1024 };
 
 struct facts {
@@ -52,6 +55,8 @@ struct facts {
 		uint32_t attempts, failures, timeouts, window_sec, failures_needed;
 		bool last_failed;
 		char last_result[40], last_code[40], last_status[40];
+		/* enum facts_answer: containerd or its configuration, since it was last READY */
+		uint32_t changed;
 	} ledger;
 	struct {
 		bool hold;
@@ -83,6 +88,23 @@ struct facts {
 		uint32_t lock_pid;
 		bool under_lock; /* read while we held the flock */
 	} meta;
+	/* The snapshotter's own metadata.db, read while meta.db is under our lock. */
+	struct {
+		uint32_t state; /* enum facts_db */
+		char damage[64];
+		uint64_t page;
+		bool under_lock;
+	} snapshots;
+	struct {
+		bool looked;
+		uint32_t verdict; /* enum facts_log */
+		char rule[64], class[64], what[FACT_TEXT];
+		char line[FACT_PATH]; /* the first one that decides */
+		uint32_t starts, shown_in; /* failed starts read, and those that show it */
+		bool in_last;
+		bool needs_check;     /* counts only with damage found by ourselves */
+		bool needs_unchanged; /* counts only with the same containerd and configuration */
+	} log;
 	struct {
 		bool looked;
 		uint64_t entries;

@@ -14,6 +14,8 @@ static const char *const lock_names[] = { "unknown", "free", "unit", "other", "n
 static const char *const db_names[] = { "unread", "absent", "empty", "sound", "damaged" };
 static const char *const config_names[] = { "unknown", "defaults", "sound", "invalid" };
 
+static const char *const log_names[] = { "nothing", "hands-off", "partial", "quarantine" };
+
 static const struct member {
 	const char *section, *name;
 	enum type type;
@@ -49,6 +51,12 @@ static const struct member {
 	E(meta, state, db_names), M(meta, damage, TEXT), M(meta, error, INT32),
 	M(meta, page, UINT64), M(meta, size, UINT64), M(meta, whole_tree, BOOLEAN),
 	E(meta, lock, lock_names), M(meta, lock_pid, UINT32), M(meta, under_lock, BOOLEAN),
+	E(ledger, changed, answer_names),
+	E(snapshots, state, db_names), M(snapshots, damage, TEXT), M(snapshots, page, UINT64),
+	M(snapshots, under_lock, BOOLEAN),
+	M(log, looked, BOOLEAN), E(log, verdict, log_names), M(log, rule, TEXT), M(log, class, TEXT),
+	M(log, what, TEXT), M(log, line, TEXT), M(log, starts, UINT32), M(log, shown_in, UINT32),
+	M(log, in_last, BOOLEAN), M(log, needs_check, BOOLEAN), M(log, needs_unchanged, BOOLEAN),
 	M(count, looked, BOOLEAN), M(count, entries, UINT64), M(count, complete, BOOLEAN),
 	M(count, bloated, BOOLEAN), M(count, msec, UINT32), M(count, mark, UINT64),
 	M(leftovers, looked, BOOLEAN), M(leftovers, complete, BOOLEAN),

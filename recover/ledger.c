@@ -136,6 +136,7 @@ static void on_line(struct ledger_summary *s, struct run *run, const struct line
 		break;
 	case LEDGER_READY:
 		s->in_start = false;
+		memcpy(s->ready_fingerprint, line->result, LEDGER_WORD);
 		run->ready = true;
 		run->ready_msec = line->boottime_msec;
 		break;
@@ -277,6 +278,8 @@ int ledger_append(int dirfd, const char *name, const struct ledger_clock *now,
 		     tail == TAIL_NEW ? HEADER : tail == TAIL_TORN ? "\n" : "", now->boot_id,
 		     now->boottime_msec, now->realtime_sec, event_names[entry->event],
 		     word(entry->invocation));
+	if (entry->event == LEDGER_READY)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s", word(entry->fingerprint));
 	if (entry->event == LEDGER_STOPPED)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s %s %s", word(entry->result),
 			      word(entry->code), word(entry->status));

@@ -3,7 +3,7 @@
  *
  *	containerd-recover ledger 1
  *	<boot id> <boottime ms> <unix time> attempt <invocation>
- *	<boot id> <boottime ms> <unix time> ready <invocation>
+ *	<boot id> <boottime ms> <unix time> ready <invocation> <fingerprint>
  *	<boot id> <boottime ms> <unix time> stopped <invocation> <result> <code> <status>
  *
  * systemd itself forgets: Result is reset before ExecStartPre runs, and
@@ -26,6 +26,7 @@ struct ledger_entry {
 	enum ledger_event event;
 	const char *invocation; /* NULL or empty: unknown */
 	const char *result, *code, *status; /* of LEDGER_STOPPED, as systemd words them */
+	const char *fingerprint; /* of LEDGER_READY: recover/fingerprint.h */
 };
 
 struct ledger_clock {
@@ -44,6 +45,7 @@ struct ledger_summary {
 	bool in_start;	   /* the last line is an attempt: neither READY nor ended yet */
 	unsigned malformed; /* lines that were not understood, a torn last one included */
 	char last_result[LEDGER_WORD], last_code[LEDGER_WORD], last_status[LEDGER_WORD];
+	char ready_fingerprint[LEDGER_WORD]; /* of the last READY; "" or "-": not known */
 	/* Invocations of the failures, the last one first. */
 	char invocations[LEDGER_INVOCATIONS][LEDGER_WORD];
 	unsigned invocation_count;

@@ -27,6 +27,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/deletions.h"
+#include "scanners/metadata.h"
 
 enum { MANY_LEFTOVERS = 1000, GLANCE_MSEC = 50 };
 
@@ -72,17 +73,28 @@ static void use_ledger(const struct config *config, struct ledger_summary *ret)
 		log_warning("cannot keep the ledger: %s", strerror(-r));
 }
 
-static bool meta_looks_sound(const struct data_root *place)
+static bool looks_sound(const struct data_root *place, const char *dir, const char *file)
 {
-	cleanup_fd int fd = openat(place->root_fd, "io.containerd.metadata.v1.bolt",
-				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int fd = openat(place->root_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct bolt_finding finding;
 
 	if (fd < 0)
 		return errno == ENOENT;
-	bolt_peek_at(fd, "meta.db", &finding);
+	bolt_peek_at(fd, file, &finding);
 	return finding.state == BOLT_SOUND || finding.state == BOLT_ABSENT ||
 	       finding.state == BOLT_EMPTY;
+}
+
+static bool databases_look_sound(const struct config *config, const struct data_root *place)
+{
+	cleanup_free char *snapshots = NULL;
+
+	if (asprintf(&snapshots, METADATA_SNAPSHOTTER_DIR "%s", config->snapshotter) < 0) {
+		snapshots = NULL;
+		return false;
+	}
+	return looks_sound(place, METADATA_DIR, METADATA_FILE) &&
+	       looks_sound(place, snapshots, METADATA_SNAPSHOTTER_FILE);
 }
 
 static bool has_tickets(const struct data_root *place)
@@ -115,7 +127,7 @@ static bool all_quiet(const struct config *config, const struct ledger_summary *
 	r = data_root_open(config->root, &place);
 	if (r < 0)
 		return false;
-	return meta_looks_sound(&place) && !has_tickets(&place) && !has_leftovers(config, &place);
+	return databases_look_sound(config, &place) && !has_tickets(&place) && !has_leftovers(config, &place);
 }
 
 /* Returns 1 with an unfinished ticket, 0, or a negative errno. */

@@ -8,6 +8,7 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/file.h"
+#include "recover/fingerprint.h"
 #include "recover/log.h"
 #include "recover/ledger.h"
 #include "recover/policy.h"
@@ -51,6 +52,8 @@ int record_command(int argc, char **argv)
 		.code = getenv("EXIT_CODE"),
 		.status = getenv("EXIT_STATUS"),
 	};
+	cleanup_config struct config config = { 0 };
+	char fingerprint[FINGERPRINT];
 	struct cli cli;
 	bool sync;
 	int r;
@@ -62,6 +65,10 @@ int record_command(int argc, char **argv)
 		return r;
 	if (strcmp(cli.argument, "started") == 0) {
 		entry.event = LEDGER_READY;
+		if (config_read(&cli.paths, &config) == 0) {
+			fingerprint_take(&config, fingerprint);
+			entry.fingerprint = fingerprint;
+		}
 	} else if (strcmp(cli.argument, "stopped") == 0) {
 		entry.event = LEDGER_STOPPED;
 	} else {

@@ -11,8 +11,10 @@
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
+#include "recover/fingerprint.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/startlog.h"
 #include "recover/ticket.h"
 #include "scanners/bolt.h"
 #include "scanners/cleanup.h"
@@ -80,6 +82,7 @@ static void look_at_config(struct situation *s)
 static void look_at_ledger(struct situation *s, int records_fd)
 {
 	cleanup_free char *name = situation_ledger_name(s->config.unit);
+	char fingerprint[FINGERPRINT];
 	struct facts *f = &s->facts;
 
 	if (records_fd >= 0 && name)
@@ -90,6 +93,10 @@ static void look_at_ledger(struct situation *s, int records_fd)
 	f->ledger.last_failed = s->ledger.last_failed;
 	f->ledger.window_sec = (uint32_t)s->policy.window_sec;
 	f->ledger.failures_needed = (uint32_t)s->policy.failures;
+	fingerprint_take(&s->config, fingerprint);
+	if (*s->ledger.ready_fingerprint && strcmp(s->ledger.ready_fingerprint, "-") != 0)
+		f->ledger.changed = strcmp(s->ledger.ready_fingerprint, fingerprint) == 0 ? ANSWER_NO :
+											    ANSWER_YES;
 	SET_TEXT(f->ledger.last_result, s->ledger.last_result);
 	SET_TEXT(f->ledger.last_code, s->ledger.last_code);
 	SET_TEXT(f->ledger.last_status, s->ledger.last_status);
@@ -266,6 +273,23 @@ static void take_lock(struct situation *s, int dir_fd, bool down)
 		f->meta.lock = LOCK_UNKNOWN;
 }
 
+static enum facts_db db_of(enum bolt_state state)
+{
+	switch (state) {
+	case BOLT_ABSENT:
+		return DB_ABSENT;
+	case BOLT_EMPTY:
+		return DB_EMPTY;
+	case BOLT_SOUND:
+		return DB_SOUND;
+	case BOLT_DAMAGED:
+		return DB_DAMAGED;
+	case BOLT_UNREAD:
+		break;
+	}
+	return DB_UNREAD;
+}
+
 static void look_at_meta(struct situation *s, const struct situation_options *options)
 {
 	cleanup_fd int dir_fd = openat(s->place.root_fd, META_DIR,
@@ -289,13 +313,36 @@ static void look_at_meta(struct situation *s, const struct situation_options *op
 	f->meta.page = finding.page;
 	f->meta.size = finding.size;
 	f->meta.whole_tree = finding.whole_tree;
-	f->meta.state = finding.state == BOLT_ABSENT  ? DB_ABSENT :
-			finding.state == BOLT_EMPTY   ? DB_EMPTY :
-			finding.state == BOLT_SOUND   ? DB_SOUND :
-			finding.state == BOLT_DAMAGED ? DB_DAMAGED :
-							DB_UNREAD;
+	f->meta.state = db_of(finding.state);
 	if (finding.state == BOLT_DAMAGED)
 		SET_TEXT(f->meta.damage, bolt_damage_name(finding.damage));
+}
+
+/* Only meta.db's lock keeps containerd from having it open. */
+static void look_at_snapshots(struct situation *s, bool whole_tree)
+{
+	cleanup_free char *name = NULL;
+	cleanup_fd int dir_fd = -EBADF;
+	struct bolt_finding finding;
+	struct facts *f = &s->facts;
+
+	if (asprintf(&name, METADATA_SNAPSHOTTER_DIR "%s", s->config.snapshotter) < 0) {
+		name = NULL;
+		return;
+	}
+	dir_fd = dir_open_beneath(s->place.root_fd, name);
+	f->snapshots.state = dir_fd == -ENOENT ? DB_ABSENT : DB_UNREAD;
+	f->snapshots.under_lock = f->meta.lock == LOCK_FREE;
+	if (dir_fd < 0)
+		return;
+	if (whole_tree && f->snapshots.under_lock)
+		bolt_check_at(dir_fd, METADATA_SNAPSHOTTER_FILE, &finding);
+	else
+		bolt_peek_at(dir_fd, METADATA_SNAPSHOTTER_FILE, &finding);
+	f->snapshots.state = db_of(finding.state);
+	f->snapshots.page = finding.page;
+	if (finding.state == BOLT_DAMAGED)
+		SET_TEXT(f->snapshots.damage, bolt_damage_name(finding.damage));
 }
 
 static void count_root(struct situation *s)
@@ -381,6 +428,8 @@ static void look(struct situation *s, const struct situation_options *options)
 	look_at_config(s);
 	look_at_ledger(s, records_fd);
 	look_at_history(s, records_fd);
+	if (s->ledger.last_failed)
+		startlog_look(&s->ledger, f);
 	if (f->config.config == FACTS_CONFIG_INVALID || f->config.config == FACTS_CONFIG_UNKNOWN)
 		return; /* where to look further is not known */
 	look_at_root(s);
@@ -391,6 +440,7 @@ static void look(struct situation *s, const struct situation_options *options)
 		f->history.quarantines = n > 0 ? (uint32_t)n : 0;
 		look_at_fs(s);
 		look_at_meta(s, options);
+		look_at_snapshots(s, options->whole_tree);
 		if (options->count_always ||
 		    (f->ledger.failures >= f->ledger.failures_needed && f->meta.state == DB_SOUND))
 			count_root(s);

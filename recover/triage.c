@@ -142,6 +142,44 @@ static bool slow_deletions(const struct facts *f)
 	return f->leftovers.looked && f->leftovers.excessive;
 }
 
+static bool log_says(const struct facts *f, uint32_t verdict)
+{
+	return f->ledger.last_failed && f->log.looked && f->log.in_last && f->log.verdict == verdict;
+}
+
+/* A dying disk reads as damage: what we find on it is no proof. */
+static bool log_failing_disk(const struct facts *f)
+{
+	static const char class[] = "io-error";
+
+	if (!log_says(f, LOG_SAYS_HANDS_OFF))
+		return false;
+	for (unsigned i = 0; i < sizeof(class); i++)
+		if (f->log.class[i] != class[i])
+			return false;
+	return true;
+}
+
+static bool log_hands_off(const struct facts *f)
+{
+	return log_says(f, LOG_SAYS_HANDS_OFF);
+}
+
+/* Of every failed start, and only where no check of ours is the better judge. */
+static bool log_quarantine(const struct facts *f)
+{
+	if (!log_says(f, LOG_SAYS_QUARANTINE) || f->log.needs_check || !crash_loop(f))
+		return false;
+	if (f->log.needs_unchanged && f->ledger.changed != ANSWER_NO)
+		return false;
+	return f->log.shown_in == f->log.starts && f->log.starts >= f->ledger.failures_needed;
+}
+
+static bool snapshots_damaged(const struct facts *f)
+{
+	return f->snapshots.state == DB_DAMAGED && f->snapshots.under_lock;
+}
+
 /* What a brake holds back: everything, or only the last rung of the ladder. */
 #define ANY_STEP (~0U)
 
@@ -173,6 +211,9 @@ const struct rule triage_rules[] = {
 	{ "lock-held", RULE_CAUSE, lock_held, 0, SHOW_LOCK,
 	  "another process holds meta.db, or it cannot be told whether one does",
 	  "the end of that process", "hands-off:lock-held" },
+	{ "log-failing-disk", RULE_CAUSE, log_failing_disk, 0, SHOW_LOG | SHOW_FS,
+	  "the log of the last start says that the disk fails; what is read from it proves nothing",
+	  "a disk without errors", "hands-off:io-error" },
 	{ "foreign-snapshotter", RULE_CAUSE, foreign_snapshotter, 0, SHOW_CONFIG,
 	  "snapshots live outside the data root, and a fresh root would not match them",
 	  "a snapshotter that keeps its data below the root", "hands-off:foreign-snapshotter" },
@@ -209,10 +250,20 @@ const struct rule triage_rules[] = {
 	{ "meta-damaged", RULE_CURE, meta_damaged, FRESH_ROOT, SHOW_META | SHOW_LEDGER,
 	  "meta.db is damaged, read by ourselves under its lock",
 	  "a sound meta.db", "quarantine-root" },
+	{ "snapshots-damaged", RULE_CURE, snapshots_damaged, FRESH_ROOT, SHOW_SNAPSHOTS | SHOW_LEDGER,
+	  "the snapshotter's metadata.db is damaged; it and meta.db are of use only together",
+	  "a sound metadata.db", "quarantine-root" },
 	{ "slow-deletions", RULE_CURE, slow_deletions, STEP_DEFER | STEP_PURGE,
 	  SHOW_LEFTOVERS | SHOW_LEDGER,
 	  "containerd would delete so much inside its start that the start takes too long",
 	  "fewer leftovers, or a longer TimeoutStartSec", "partial:defer-deletions" },
+	{ "log-hands-off", RULE_CAUSE, log_hands_off, 0, SHOW_LOG | SHOW_LEDGER,
+	  "the log of the last start names a cause that a fresh root does not cure",
+	  "that cause's end", "hands-off:log" },
+	{ "log-quarantine", RULE_CURE, log_quarantine, FRESH_ROOT, SHOW_LOG | SHOW_LEDGER | SHOW_META,
+	  "every failed start ends with an error that a fresh data root cures",
+	  "one start that ends otherwise, or a changed containerd or configuration",
+	  "quarantine-root" },
 	{ "bloat-loop", RULE_CURE, bloated_loop, FRESH_ROOT, SHOW_LEDGER | SHOW_COUNT,
 	  "containerd runs out of time to start again and again on a bloated data root",
 	  "fewer starts that time out, or fewer files in the root", "quarantine-root" },
@@ -224,7 +275,7 @@ const struct rule triage_rules[] = {
 	{ "count-ran-out", RULE_NONE, count_ran_out, 0, SHOW_LEDGER | SHOW_COUNT,
 	  "containerd fails to start again and again; whether the root is bloated could not be told in time",
 	  "a longer [bloat] probe, or `containerd-recover now`", "undecided" },
-	{ "unexplained-loop", RULE_NONE, unexplained_loop, 0, SHOW_LEDGER | SHOW_COUNT | SHOW_META,
+	{ "unexplained-loop", RULE_NONE, unexplained_loop, 0, SHOW_LEDGER | SHOW_COUNT | SHOW_META | SHOW_LOG,
 	  "containerd fails to start again and again for no cause that was found",
 	  "evidence of a cause; `containerd-recover now` if a fresh root is wanted", "undecided" },
 	{ "healthy", RULE_NONE, always, 0, SHOW_LEDGER | SHOW_META,

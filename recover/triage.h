@@ -38,6 +38,8 @@ enum triage_evidence {
 	SHOW_COUNT = 1 << 8,
 	SHOW_PODS = 1 << 9,
 	SHOW_LEFTOVERS = 1 << 10,
+	SHOW_LOG = 1 << 11,
+	SHOW_SNAPSHOTS = 1 << 12,
 };
 
 struct rule {

@@ -151,6 +151,79 @@ static void test_deletions_are_deferred_before_a_root_is(void)
 	CHECK_STR(rule_of(&f), "healthy");
 }
 
+/* A crash loop whose log alone speaks; each case takes one of its conditions away. */
+static struct facts logged(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.count.bloated = false;
+	f.ledger.last_failed = true;
+	f.ledger.changed = ANSWER_NO;
+	f.log.looked = f.log.in_last = f.log.needs_unchanged = true;
+	f.log.verdict = LOG_SAYS_QUARANTINE;
+	f.log.starts = f.log.shown_in = 3;
+	return f;
+}
+
+static void test_the_log_alone_needs_a_loop_of_one_kind(void)
+{
+	struct facts f = logged();
+
+	CHECK_STR(rule_of(&f), "log-quarantine");
+#define NOT_WITH(change) \
+	do { \
+		f = logged(); \
+		change; \
+		CHECK_EQ(triage(&f).steps, 0); \
+	} while (0)
+	NOT_WITH(f.ledger.failures = 2);
+	NOT_WITH(f.ledger.last_failed = false);
+	NOT_WITH(f.ledger.changed = ANSWER_UNKNOWN);
+	NOT_WITH(f.ledger.changed = ANSWER_YES);
+	NOT_WITH(f.log.in_last = false);
+	NOT_WITH(f.log.shown_in = 2);
+	NOT_WITH(f.log.starts = f.log.shown_in = 2);
+	NOT_WITH(f.log.needs_check = true); /* ours says sound, and outranks the log */
+	NOT_WITH(f.log.verdict = LOG_SAYS_PARTIAL);
+	NOT_WITH(f.log.looked = false);
+#undef NOT_WITH
+	f = logged();
+	f.log.needs_unchanged = false;
+	f.ledger.changed = ANSWER_YES;
+	CHECK_STR(rule_of(&f), "log-quarantine");
+}
+
+static void test_a_cause_in_the_log_stops_a_guess_but_not_a_proof(void)
+{
+	struct facts f = logged();
+
+	f.log.verdict = LOG_SAYS_HANDS_OFF;
+	f.count.bloated = true;
+	vetoed(&f, "log-hands-off");
+	f.meta.state = DB_DAMAGED;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+	(void)snprintf(f.log.class, sizeof(f.log.class), "io-error");
+	vetoed(&f, "log-failing-disk");
+	(void)snprintf(f.log.class, sizeof(f.log.class), "io-error-like");
+	CHECK_STR(rule_of(&f), "meta-damaged");
+	f.ledger.last_failed = false; /* what it said is over */
+	(void)snprintf(f.log.class, sizeof(f.log.class), "io-error");
+	CHECK_STR(rule_of(&f), "meta-damaged");
+}
+
+static void test_a_damaged_snapshotter_counts_under_the_lock(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.ledger.failures = 0;
+	f.snapshots.state = DB_DAMAGED;
+	CHECK_STR(rule_of(&f), "healthy");
+	f.snapshots.under_lock = true;
+	CHECK_STR(rule_of(&f), "snapshots-damaged");
+}
+
 static void test_an_operator_may_ask_and_may_force(void)
 {
 	struct facts f = doomed();
@@ -212,6 +285,9 @@ int main(void)
 	RUN(test_each_cause_vetoes);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
+	RUN(test_the_log_alone_needs_a_loop_of_one_kind);
+	RUN(test_a_cause_in_the_log_stops_a_guess_but_not_a_proof);
+	RUN(test_a_damaged_snapshotter_counts_under_the_lock);
 	RUN(test_an_operator_may_ask_and_may_force);
 	RUN(test_ids_are_unique_and_the_last_rule_matches_always);
 	RUN(test_facts_survive_json);

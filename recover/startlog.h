@@ -1,0 +1,14 @@
+/*
+ * What the failed starts said, as a fact: the journal's lines of the ledger's
+ * invocations, judged by the table of signatures.
+ */
+#ifndef RECOVER_STARTLOG_H
+#define RECOVER_STARTLOG_H
+
+#include "recover/facts.h"
+#include "recover/ledger.h"
+
+/* Best effort: without a journal there is no evidence, and @facts->log says so. */
+void startlog_look(const struct ledger_summary *ledger, struct facts *facts);
+
+#endif
