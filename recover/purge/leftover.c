@@ -93,6 +93,15 @@ void leftovers_add(struct leftovers *leftovers, const struct node *node, const c
 	pthread_mutex_unlock(&leftovers->lock);
 }
 
+void leftovers_forget(struct leftovers *leftovers)
+{
+	pthread_mutex_lock(&leftovers->lock);
+	leftovers->count = leftovers->mounts = 0;
+	leftovers->first_error = 0;
+	memset(leftovers->known, 0, sizeof(leftovers->known));
+	pthread_mutex_unlock(&leftovers->lock);
+}
+
 void leftovers_count(struct leftovers *leftovers, uint64_t *ret_count, uint64_t *ret_mounts)
 {
 	pthread_mutex_lock(&leftovers->lock);

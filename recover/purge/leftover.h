@@ -27,6 +27,9 @@ void leftovers_done(struct leftovers *leftovers);
 /* @name in the directory @node, or @node itself if @name is NULL, stays with @error. */
 void leftovers_add(struct leftovers *leftovers, const struct node *node, const char *name, int error);
 
+/* As if there were none yet. */
+void leftovers_forget(struct leftovers *leftovers);
+
 void leftovers_count(struct leftovers *leftovers, uint64_t *ret_count, uint64_t *ret_mounts);
 
 #endif

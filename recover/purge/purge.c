@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
@@ -11,6 +12,7 @@
 #include "recover/purge/tuner.h"
 #include "recover/purge/worker.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 #define NSEC_PER_MSEC 1000000ULL
 
@@ -165,6 +167,46 @@ static int run(struct purge *purge, int fd, unsigned fds)
 	return r;
 }
 
+/* Which top-level directories of a data root come first: their names start so. */
+static const char *first_names(const struct purge *purge)
+{
+	static const char contents[] = "io.containerd.content.v1.";
+	static const char snapshots[] = "io.containerd.snapshotter.v1.";
+
+	switch (purge->options->first) {
+	case PURGE_FIRST_BYTES:
+		return contents;
+	case PURGE_FIRST_INODES:
+		return snapshots;
+	case PURGE_FIRST_AUTO:
+		break;
+	}
+	if (purge->governor.short_of_bytes)
+		return contents;
+	return purge->governor.short_of_inodes ? snapshots : NULL;
+}
+
+/* Best effort: whatever is left here, run() of the whole finds and reports. */
+static void run_first(struct purge *purge, int fd, unsigned fds)
+{
+	const char *first = first_names(purge), *name;
+	cleanup_dir DIR *stream = NULL;
+	unsigned char type;
+
+	if (!first || dir_stream(fd, &stream) < 0)
+		return;
+	while (!purge->stopped && dir_next(stream, &name, &type) > 0) {
+		cleanup_fd int sub = -EBADF;
+
+		if (strncmp(name, first, strlen(first)) != 0)
+			continue;
+		sub = place_open(&purge->crew.place, fd, name);
+		if (sub >= 0)
+			(void)run(purge, sub, fds);
+	}
+	leftovers_forget(&purge->crew.leftovers);
+}
+
 static int setup(struct purge *purge, int fd)
 {
 	struct crew *crew = &purge->crew;
@@ -181,8 +223,6 @@ static int setup(struct purge *purge, int fd)
 		pace_done(&crew->pace);
 		return r;
 	}
-	crew->leftovers.name = purge->options->left;
-	crew->leftovers.data = purge->options->data;
 	pressure_init(&purge->pressure);
 	purge->governor = (struct governor){
 		.asked = purge->options->urgent,
@@ -211,7 +251,7 @@ int purge_tree(int fd, const struct purge_options *options, struct purge_progres
 {
 	unsigned fds = fds_allowed();
 	struct purge *purge;
-	int r;
+	int r, r2;
 
 	*ret = (struct purge_progress){ .expected = options->expected, .why = "free" };
 	purge = calloc(1, sizeof(*purge));
@@ -225,8 +265,12 @@ int purge_tree(int fd, const struct purge_options *options, struct purge_progres
 	r = setup(purge, fd);
 	if (r == 0) {
 		govern(purge, purge->start_nsec);
-		r = run(purge, fd, fds);
-		r = r < 0 ? (finish(purge), r) : finish(purge);
+		run_first(purge, fd, fds);
+		purge->crew.leftovers.name = options->left;
+		purge->crew.leftovers.data = options->data;
+		r = purge->stopped ? 0 : run(purge, fd, fds);
+		r2 = finish(purge);
+		r = r < 0 ? r : r2;
 	}
 	free(purge);
 	return r;

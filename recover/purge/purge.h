@@ -15,11 +15,11 @@
 
 struct purge_progress;
 
-/* What is deleted first: large files or many files. */
+/* What of a data root goes first. */
 enum purge_first {
-	PURGE_FIRST_AUTO, /* what the file system is shorter of */
-	PURGE_FIRST_BYTES,
-	PURGE_FIRST_INODES,
+	PURGE_FIRST_AUTO,   /* what the file system is short of; any order if of none */
+	PURGE_FIRST_BYTES,  /* the content store: few files, large ones */
+	PURGE_FIRST_INODES, /* the snapshots: many small files */
 };
 
 struct purge_options {
@@ -68,8 +68,8 @@ struct purge_progress {
 };
 
 /*
- * Delete everything below the directory @fd, which itself stays and stays the
- * caller's. What cannot be deleted is left, counted, and named once. Two at
+ * Delete everything below the directory @fd (a data root, or any other), which
+ * itself stays and stays the caller's. What cannot be deleted is left, counted, and named once. Two at
  * once in the same tree share the work.
  *
  * Returns 0 if nothing is left, 1 if stopped by progress(), or a negative

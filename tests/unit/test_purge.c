@@ -267,6 +267,35 @@ static void test_stops_when_asked_and_resumes(void)
 	CHECK_EQ(dir_is_empty(fd), 1);
 }
 
+static void check_goes_first(enum purge_first first, const char *name, const char *other)
+{
+	cleanup_fd int fd = make_dir(tmp, "first");
+	cleanup_fd int a = make_dir(fd, name), b = make_dir(fd, other);
+	uint64_t seen = 0;
+	struct purge_options options = {
+		.max_rate = 1000, .progress = stop_at_once, .data = &seen, .first = first,
+	};
+	struct purge_progress p;
+
+	make_flat(a, 100);
+	make_flat(b, 2000);
+	make_chain(fd, 3, true);
+	CHECK_EQ(purge_tree(fd, &options, &p), 1);
+	CHECK_EQ(dir_is_empty(b), 0);
+	CHECK(dir_is_empty(a) == 1 || faccessat(fd, name, F_OK, 0) < 0);
+	CHECK_EQ(purge(fd, &p, NULL), 0);
+	CHECK_EQ(dir_is_empty(fd), 1);
+}
+
+static void test_what_frees_most_goes_first(void)
+{
+	const char *content = "io.containerd.content.v1.content";
+	const char *snapshots = "io.containerd.snapshotter.v1.overlayfs";
+
+	check_goes_first(PURGE_FIRST_BYTES, content, snapshots);
+	check_goes_first(PURGE_FIRST_INODES, snapshots, content);
+}
+
 static void test_rate_is_kept(void)
 {
 	cleanup_fd int fd = make_dir(tmp, "rate");
@@ -422,6 +451,7 @@ static void run_all(const char *suffix, bool long_ones)
 		CASE(test_goes_on_behind_every_failure),
 		CASE(test_without_memory_nothing_breaks),
 		CASE(test_stops_when_asked_and_resumes),
+		CASE(test_what_frees_most_goes_first),
 		CASE(test_rate_is_kept),
 		LONG_CASE(test_chain_of_100000_with_64_fds_in_8_mib),
 		LONG_CASE(test_flat_directory_in_8_mib),
