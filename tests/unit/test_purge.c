@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "recover/purge/held.h"
 #include "recover/purge/purge.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -401,6 +403,40 @@ static void test_wide_and_deep_in_8_mib(void)
 	CHECK_EQ(umount2(path, MNT_DETACH), 0);
 }
 
+static void test_files_still_open_or_mapped_are_found(void)
+{
+	enum { SIZE = 64 << 10 };
+	cleanup_fd int fd = make_dir(tmp, "held"), kept = make_dir(tmp, "kept (deleted)");
+	cleanup_fd int open_file = openat(fd, "open", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int mapped_file = openat(fd, "mapped", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cleanup_fd int not_ours = openat(kept, "x (deleted)", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cleanup_free char *path = NULL;
+	struct purge_progress p;
+	struct held held;
+	void *map;
+
+	CHECK_EQ(fallocate(open_file, 0, 0, SIZE), 0);
+	CHECK_EQ(ftruncate(mapped_file, SIZE), 0);
+	map = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, mapped_file, 0);
+	CHECK(map != MAP_FAILED);
+	(void)close(mapped_file);
+	if (asprintf(&path, "%s/held", base) < 0)
+		return;
+	CHECK_EQ(held_scan(path, &held), 0);
+	CHECK_EQ(held.files, 0);
+	CHECK_EQ(purge(fd, &p, NULL), 0);
+	CHECK_EQ(held_scan(path, &held), 0);
+	CHECK_EQ(held.files, 2);
+	CHECK(held.bytes >= SIZE);
+	CHECK_EQ(held.pid, getpid());
+	(void)munmap(map, SIZE);
+	CHECK_EQ(held_scan(path, &held), 0);
+	CHECK_EQ(held.files, 1);
+	path[strlen(path) - 1] = '\0';
+	CHECK_EQ(held_scan(path, &held), 0);
+	CHECK_EQ(held.files, 0);
+}
+
 static void test_eta_says_what_it_knows(void)
 {
 	struct purge_progress p = { .entries = 1000, .rate = 100, .expected = 2000, .at_most = 9000 };
@@ -456,6 +492,7 @@ static void run_all(const char *suffix, bool long_ones)
 		LONG_CASE(test_chain_of_100000_with_64_fds_in_8_mib),
 		LONG_CASE(test_flat_directory_in_8_mib),
 		LONG_CASE(test_wide_and_deep_in_8_mib),
+		CASE(test_files_still_open_or_mapped_are_found),
 		CASE(test_eta_says_what_it_knows),
 	};
 #undef CASE
