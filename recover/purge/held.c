@@ -83,17 +83,13 @@ static void scan_links(struct scan *scan, int proc, pid_t pid, const char *what)
 int held_scan(const char *path, struct held *ret)
 {
 	cleanup_fd int proc = dir_open_path("/proc");
-	cleanup_free struct scan *scan = NULL;
+	struct scan scan = { .path = path };
 	cleanup_dir DIR *stream = NULL;
 	const char *name;
 	int r;
 
 	if (proc < 0)
 		return proc;
-	scan = calloc(1, sizeof(*scan));
-	if (!scan)
-		return -ENOMEM;
-	scan->path = path;
 	r = dir_stream(proc, &stream);
 	if (r < 0)
 		return r;
@@ -103,11 +99,11 @@ int held_scan(const char *path, struct held *ret)
 		if (!isdigit((unsigned char)*name))
 			continue;
 		pid = (pid_t)strtol(name, NULL, 10);
-		scan_links(scan, proc, pid, "fd");
-		scan_links(scan, proc, pid, "map_files");
+		scan_links(&scan, proc, pid, "fd");
+		scan_links(&scan, proc, pid, "map_files");
 	}
 	if (r < 0)
 		return r;
-	*ret = scan->held;
+	*ret = scan.held;
 	return 0;
 }

@@ -25,9 +25,9 @@ static char *prepend(char *at, const char *part, char behind)
 {
 	size_t length = strlen(part);
 
-	at[-1] = behind;
 	at -= length + 1;
-	memcpy(at, part, length);
+	memcpy(at, part, length + 1);
+	at[length] = behind;
 	return at;
 }
 

@@ -360,7 +360,12 @@ int crew_start(struct crew *crew, int fd, unsigned count)
 		if (r < 0)
 			break;
 	}
-	return crew->count ? 0 : r;
+	if (crew->count)
+		return 0;
+	crew->root->fd = -EBADF; /* still the caller's */
+	free(crew->workers);
+	crew->workers = NULL;
+	return r;
 }
 
 void crew_join(struct crew *crew)

@@ -26,7 +26,7 @@ struct crew {
 
 /*
  * Start @count workers, of which queue.target work, on all below @fd, which is
- * the crew's from now on. place, queue, pace and leftovers are ready.
+ * the crew's if that succeeds. place, queue, pace and leftovers are ready.
  *
  * Returns 0 if at least one was started, or a negative errno.
  */

@@ -190,7 +190,7 @@ static unsigned kill_one(int fd, unsigned usec)
 	int status = 0;
 
 	if (pid == 0) {
-		struct purge_options options = { .urgent = true, .max_rate = 60000 };
+		struct purge_options options = { .urgent = true, .max_rate = 10000 };
 		struct purge_progress p;
 
 		_exit(purge_tree(fd, &options, &p) != 0);
