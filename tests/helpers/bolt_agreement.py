@@ -2,7 +2,7 @@
 """Compares what scanners/bolt*.c say of damaged databases with what a real
 containerd does with them.
 
-usage: bolt_agreement.py [--every N] [--only PATTERN] [--jobs N] ROOT VERDICT
+usage: bolt_agreement.py [--every N] [--only PATTERN] [--jobs N] [--chroot DIR] ROOT VERDICT
 
 ROOT is the data root of a containerd that was stopped, VERDICT the program
 tests/helpers/bolt-verdict. Each case damages one of the two databases in a copy
@@ -11,6 +11,7 @@ compared with the undamaged ones, a lease, a snapshot and a garbage collection.
 
 Prints a line a case (outcome, verdict, what was found, file, kind of damage)
 and the table of outcomes by verdict. --every N takes every N-th page only.
+With --chroot containerd is that of a tree in which $TMPDIR has the same path.
 To be run in namespaces of its own (mount, net, pid).
 """
 
@@ -163,7 +164,8 @@ def cases(root, every):
 class Containerd:
     """One start on a copy of a data root; use as a context."""
 
-    def __init__(self, root):
+    def __init__(self, root, chroot):
+        self.chroot = chroot
         self.dir = tempfile.mkdtemp(prefix="agree.")
         subprocess.run(["cp", "-a", root, self.dir + "/root"], check=True)
         os.makedirs(self.dir + "/state")
@@ -187,8 +189,9 @@ class Containerd:
 
     def start(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(["containerd", "-c", self.dir + "/config.toml"],
-                                            stderr=log, stdout=log, start_new_session=True,
+            self.process = subprocess.Popen(["chroot", self.chroot, "containerd", "-c",
+                                             self.dir + "/config.toml"], stderr=log,
+                                            stdout=log, start_new_session=True,
                                             env={"PATH": os.environ["PATH"]})
 
     def exited(self):
@@ -319,7 +322,7 @@ def use(containerd, expected, patience=1):
 # ---- the comparison ---------------------------------------------------------
 
 def run_case(options, expected, file, kind, patience=1):
-    with Containerd(options.root) as containerd:
+    with Containerd(options.root, options.chroot) as containerd:
         damage_file(containerd.path(file), kind)
         verdict = subprocess.run([options.verdict, containerd.dir + "/root"], check=True,
                                  capture_output=True, text=True).stdout
@@ -335,7 +338,7 @@ def run_case(options, expected, file, kind, patience=1):
 
 
 def baseline(options):
-    with Containerd(options.root) as containerd:
+    with Containerd(options.root, options.chroot) as containerd:
         outcome, detail = use(containerd, None)
         if outcome != "fine":
             sys.exit(f"the undamaged root: {outcome} {detail}")
@@ -347,6 +350,7 @@ def main():
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--only", default="*")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--chroot", default="/")
     parser.add_argument("--keep", help="directory for containerd's logs")
     parser.add_argument("root")
     parser.add_argument("verdict")

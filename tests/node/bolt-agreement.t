@@ -14,11 +14,22 @@ node_run systemctl stop containerd
 cp -a "$NODE/varlib/containerd" "$NODE/base"
 mkdir "$NODE/copies"
 
+# containerd is the node's, in namespaces of its own.
 # shellcheck disable=SC2016
 unshare --mount --net --pid --fork --kill-child --mount-proc \
-    bash -c 'ip link set lo up; mount -t tmpfs tmpfs /run; exec "$@"' sh \
+    bash -c 'set -e
+        ip link set lo up
+        mkdir -p "$1/root/$1/copies"
+        mount --bind "$1/copies" "$1/root/$1/copies"
+        mount -t tmpfs tmpfs "$1/root/run"
+        mount -t proc proc "$1/root/proc"
+        mount --rbind /sys "$1/root/sys"
+        mount --rbind /dev "$1/root/dev"
+        shift
+        exec "$@"' sh "$NODE" \
     env TMPDIR="$NODE/copies" /usr/bin/python3 -B "$node_helpers/bolt_agreement.py" \
-    --every "${AGREEMENT_EVERY:-3}" "$NODE/base" "$BUILD/tests/helpers/bolt-verdict" \
+    --every "${AGREEMENT_EVERY:-3}" --chroot "$NODE/root" ${AGREEMENT_LOGS:+--keep "$AGREEMENT_LOGS"} \
+    "$NODE/base" "$BUILD/tests/helpers/bolt-verdict" \
     >"$NODE/agreement" 2>"$NODE/errors"
 is "the comparison ran" "$?$(cat "$NODE/errors")" 0
 
