@@ -51,19 +51,17 @@ static bool take_bytes(struct bytes *bytes, uint64_t size, struct bytes *ret)
 int metadata_text(const struct bolt_item *item, char **ret)
 {
 	const uint8_t *bytes;
-	char *copy = NULL;
+	char *copy;
 	size_t size;
 	int r = bolt_item_value(item, &bytes, &size);
 
-	if (r != 0)
+	if (r != 0 || size == 0)
 		return r;
-	if (size > 0) {
-		if (memchr(bytes, '\0', size))
-			return BOLT_VALUE;
-		copy = strndup((const char *)bytes, size);
-		if (!copy)
-			return -ENOMEM;
-	}
+	if (memchr(bytes, '\0', size))
+		return BOLT_VALUE;
+	copy = strndup((const char *)bytes, size);
+	if (!copy)
+		return -ENOMEM;
 	free(*ret);
 	*ret = copy;
 	return 0;

@@ -13,7 +13,7 @@
 
 #include "scanners/bolt_tree.h"
 
-/* A C string, the caller's; what @ret pointed to is freed. An empty value is NULL. */
+/* A C string, the caller's, in the place of the one at @ret; an empty value is none. */
 int metadata_text(const struct bolt_item *item, char **ret);
 
 int metadata_uvarint(const struct bolt_item *item, uint64_t *ret);

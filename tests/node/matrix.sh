@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 BUILD=$PWD/${1:?}
 export BUILD
 suites=(trixie sid) # containerd 1.7 and 2.1
-tests=(crash-loop degraded bloat restore now)
+tests=(crash-loop degraded bloat restore now bolt-agreement)
 cache=tests/node/cache
 packages=(
     systemd systemd-sysv dbus containerd runc containernetworking-plugins iproute2 iptables nftables

@@ -93,6 +93,34 @@ static void test_real_file(void)
 	CHECK_EQ(m.sandbox_count, 0);
 }
 
+/* 1.7 has no freelist and empty sandbox ids, 2.1 has a record for each sandbox. */
+static void test_later_versions(void)
+{
+	static const char *const files[] = { "tests/fixtures/bolt/meta-1.7.db",
+					     "tests/fixtures/bolt/meta-2.1.db" };
+
+	for (size_t f = 0; f < ARRAY_SIZE(files); f++) {
+		cleanup_metadata struct metadata m = { 0 };
+
+		CHECK_EQ(metadata_read(AT_FDCWD, files[f], &m), 0);
+		CHECK_EQ(m.finding.state, BOLT_SOUND);
+		CHECK_EQ(m.finding.meta[0].freelist_page, UINT64_MAX);
+		CHECK_EQ(m.container_count, 3);
+		CHECK_EQ(m.sandbox_count, f == 1 ? 2 : 0);
+		for (size_t i = 0; i < m.container_count; i++) {
+			const struct metadata_container *c = &m.containers[i];
+
+			CHECK(c->pod_name && strncmp(c->pod_name, "a-", 2) == 0);
+			CHECK(c->sandbox_id &&
+			      metadata_find_container(&m, "k8s.io", c->sandbox_id));
+		}
+		for (size_t i = 0; i < m.sandbox_count; i++) {
+			CHECK_STR(m.sandboxes[i].sandbox_id, m.sandboxes[i].id);
+			CHECK(m.sandboxes[i].pod_name && m.sandboxes[i].netns);
+		}
+	}
+}
+
 /* From a directory's number to its pod, as the report of a scan wants it. */
 static void test_directory_to_pod(void)
 {
@@ -481,6 +509,7 @@ int main(void)
 		return 1;
 	}
 	RUN(test_real_file);
+	RUN(test_later_versions);
 	RUN(test_directory_to_pod);
 	RUN(test_no_file);
 	RUN(test_below_a_data_root);
