@@ -164,6 +164,16 @@ static void show_leftovers(const struct facts *f, const struct output *out)
 	    f->leftovers.entries, f->leftovers.directories, f->leftovers.mark);
 }
 
+static void show_shims(const struct facts *f, const struct output *out)
+{
+	if (!f->shims.looked)
+		say(out, "shims: not asked");
+	else
+		say(out, "shims that are dead: %u, about %u ms of the next start (%u are too many); that do "
+		    "not answer: %u%s", f->shims.dead, f->shims.predicted_msec, f->shims.allowed_msec,
+		    f->shims.hung, f->shims.complete ? "" : " (not all could be asked)");
+}
+
 static const struct {
 	unsigned evidence;
 	void (*show)(const struct facts *f, const struct output *out);
@@ -173,6 +183,7 @@ static const struct {
 	{ SHOW_ROOT, show_root },     { SHOW_FS, show_fs },	      { SHOW_PODS, show_pods },
 	{ SHOW_HISTORY, show_history }, { SHOW_LEFTOVERS, show_leftovers },
 	{ SHOW_LOG, show_log },	      { SHOW_SNAPSHOTS, show_snapshots },
+	{ SHOW_SHIMS, show_shims },
 };
 
 static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)
@@ -189,6 +200,7 @@ static const struct {
 	const char *name, *words;
 } steps[] = {
 	{ STEP_DEFER, "defer", "move aside what containerd would delete inside its start" },
+	{ STEP_FREE_STATE, "free-state", "end the pods of dead and hung shims, move their bundles aside" },
 	{ STEP_CLEAR, "clear", "end the lost pods' processes, take their links down, release their addresses" },
 	{ STEP_QUARANTINE, "quarantine", "put a fresh data root in place; the old one is kept aside" },
 	{ STEP_SWEEP, "sweep", "in the background: release what the lost pods left" },

@@ -63,6 +63,7 @@ struct facts {
 		bool cooling_down; /* a quarantine was made within the cool-down */
 		uint64_t cooldown_left_sec;
 		uint32_t quarantines; /* kept at present */
+		bool freed; /* the state directory was, since containerd was last healthy */
 	} history;
 	struct {
 		int32_t error; /* negative errno of looking at it; 0: seen */
@@ -126,6 +127,14 @@ struct facts {
 		uint32_t foreign_tasks; /* living tasks of other clients' namespaces */
 		char foreign_namespace[64];
 	} pods;
+	struct {
+		bool looked;   /* the last start timed out, so they were asked */
+		bool complete; /* each of them could be */
+		uint32_t dead, hung;
+		bool kill_hung; /* policy lets hung ones be killed */
+		uint32_t predicted_msec; /* what the dead ones will cost the next start */
+		uint32_t allowed_msec;	 /* the share of TimeoutStartSec= that is theirs */
+	} shims;
 };
 
 json_t *facts_to_json(const struct facts *facts);

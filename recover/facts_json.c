@@ -41,6 +41,7 @@ static const struct member {
 	M(ledger, last_result, TEXT), M(ledger, last_code, TEXT), M(ledger, last_status, TEXT),
 	M(history, hold, BOOLEAN), M(history, cooling_down, BOOLEAN),
 	M(history, cooldown_left_sec, UINT64), M(history, quarantines, UINT32),
+	M(history, freed, BOOLEAN),
 	M(root, error, INT32), M(root, is_link, BOOLEAN), M(root, is_mount_point, BOOLEAN),
 	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN),
 	E(root, mount_missing, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
@@ -66,6 +67,9 @@ static const struct member {
 	M(pods, shims, UINT32), M(pods, bundles, UINT32), M(pods, links, UINT32),
 	M(pods, reservations, UINT32), M(pods, cache_files, UINT32),
 	M(pods, foreign_tasks, UINT32), M(pods, foreign_namespace, TEXT),
+	M(shims, looked, BOOLEAN), M(shims, complete, BOOLEAN), M(shims, dead, UINT32),
+	M(shims, hung, UINT32), M(shims, kill_hung, BOOLEAN), M(shims, predicted_msec, UINT32),
+	M(shims, allowed_msec, UINT32),
 #undef M
 #undef E
 };

@@ -10,11 +10,13 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/defer.h"
+#include "recover/free_state.h"
 #include "recover/log.h"
 #include "recover/sweep.h"
 #include "recover/ticket.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
@@ -100,6 +102,15 @@ static int finish_all(const struct config *config, const struct policy *policy,
 	return first_error;
 }
 
+static int finish_freed(const struct config *config)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+
+	if (records_fd < 0)
+		return records_fd == -ENOENT ? 0 : records_fd;
+	return free_state_finish(config, records_fd);
+}
+
 int finish_command(int argc, char **argv)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
@@ -107,7 +118,7 @@ int finish_command(int argc, char **argv)
 	cleanup_free char *problem = NULL;
 	struct policy policy;
 	struct cli cli;
-	int r;
+	int freed, r;
 
 	r = cli_parse(argc, argv, CLI_PATHS, "Bring over images, sweep what lost sandboxes left, keep evidence.",
 		      NULL, &cli);
@@ -117,14 +128,15 @@ int finish_command(int argc, char **argv)
 	if (r < 0)
 		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
 	r = config_read(&cli.paths, &config);
+	freed = r < 0 ? r : finish_freed(&config);
 	if (r == 0)
 		r = data_root_open(config.root, &place);
 	if (r == 0)
 		r = finish_all(&config, &policy, &place);
 	if (r == 0 && policy.salvage_keep_archive)
 		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
-	if (r < 0) {
-		log_error("not all could be done: %s", strerror(-r));
+	if (r < 0 || freed < 0) {
+		log_error("not all could be done: %s", strerror(r < 0 ? -r : -freed));
 		return EXIT_PARTIAL;
 	}
 	return EXIT_OK;

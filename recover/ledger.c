@@ -44,7 +44,7 @@ int ledger_clock_now(struct ledger_clock *ret)
 /* A line, taken apart; words that are missing are "-". */
 struct line {
 	char boot_id[LEDGER_WORD];
-	int64_t boottime_msec;
+	int64_t boottime_msec, realtime_sec;
 	enum ledger_event event;
 	char invocation[LEDGER_WORD], result[LEDGER_WORD], code[LEDGER_WORD], status[LEDGER_WORD];
 };
@@ -59,15 +59,15 @@ static bool parse_line(const char *text, size_t size, struct line *ret)
 	memcpy(copy, text, size);
 	copy[size] = '\0';
 	*ret = (struct line){ .invocation = "-", .result = "-", .code = "-", .status = "-" };
-	n = sscanf(copy, "%39s %" SCNd64 " %*d %39s %39s %39s %39s %39s", ret->boot_id,
-		   &ret->boottime_msec, event, ret->invocation, ret->result, ret->code, ret->status);
-	if (n < 4 || ret->boottime_msec < 0)
+	n = sscanf(copy, "%39s %" SCNd64 " %" SCNd64 " %39s %39s %39s %39s %39s", ret->boot_id,
+		   &ret->boottime_msec, &ret->realtime_sec, event, ret->invocation, ret->result, ret->code, ret->status);
+	if (n < 5 || ret->boottime_msec < 0)
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(event_names); i++) {
 		if (strcmp(event, event_names[i]) != 0)
 			continue;
 		ret->event = i;
-		return i != LEDGER_STOPPED || n == 7;
+		return i != LEDGER_STOPPED || n == 8;
 	}
 	return false;
 }
@@ -94,6 +94,7 @@ static void forget_failures(struct ledger_summary *s)
 	s->failures = 0;
 	s->timeouts = 0;
 	s->invocation_count = 0;
+	s->failing_since_sec = 0;
 }
 
 static bool killed_by_operator(const struct line *line)
@@ -119,6 +120,8 @@ static void on_stopped(struct ledger_summary *s, struct run *run, const struct l
 	memcpy(s->last_result, line->result, LEDGER_WORD);
 	memcpy(s->last_code, line->code, LEDGER_WORD);
 	memcpy(s->last_status, line->status, LEDGER_WORD);
+	if (s->last_failed && s->failing_since_sec == 0)
+		s->failing_since_sec = line->realtime_sec;
 	if (s->last_failed &&
 	    now->boottime_msec - line->boottime_msec <= (int64_t)policy->window_sec * 1000)
 		push_failure(s, line);

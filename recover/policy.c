@@ -31,6 +31,7 @@ const struct policy_key policy_keys[] = {
 	KEY("quarantine", "min_free_space", min_free_bytes, POLICY_SIZE, 32 << 20, 0, UINT64_MAX),
 	KEY("quarantine", "min_free_inodes", min_free_inodes, POLICY_NUMBER, 256, 0, UINT64_MAX),
 	KEY("clear", "term_grace", term_grace_msec, POLICY_MSEC, 2000, 0, 60000),
+	KEY("clear", "kill_hung", kill_hung, POLICY_BOOL, 1, 0, 1),
 	KEY("sweep", "plugin_timeout", plugin_sec, POLICY_SECONDS, 10, 1, 600),
 	KEY("sweep", "plugins_at_once", plugins_at_once, POLICY_NUMBER, 4, 1, 64),
 	KEY("sweep", "min_age", min_age_sec, POLICY_SECONDS, 300, 0, DAY),

@@ -29,6 +29,7 @@ struct policy {
 	uint64_t min_free_inodes;
 	/* [clear] */
 	uint64_t term_grace_msec; /* SIGTERM to SIGKILL for lost containers */
+	bool kill_hung; /* shims that do not answer, where a start timed out on them */
 	/* [sweep] */
 	uint64_t plugin_sec;	  /* longest run of one CNI plugin */
 	uint64_t plugins_at_once;

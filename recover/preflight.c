@@ -18,6 +18,7 @@
 #include "recover/decision.h"
 #include "recover/defer.h"
 #include "recover/file.h"
+#include "recover/free_state.h"
 #include "recover/incident.h"
 #include "recover/log.h"
 #include "recover/quarantine.h"
@@ -168,6 +169,20 @@ static void defer(struct situation *s, const struct decision *decision)
 			    report.moved, report.entries, report.id);
 }
 
+static void free_shims(struct situation *s, const struct decision *decision)
+{
+	struct free_report report = { 0 };
+	int r = free_state(s, decision, &report);
+
+	if (r < 0)
+		log_error("cannot free the state directory: %s; containerd starts with it as it is",
+			  strerror(-r));
+	else
+		log_warning("%zu pods of dead shims and %zu of hung ones are ended, %zu bundles moved "
+			    "aside (%s); kubelet makes these pods anew, nothing else is touched",
+			    report.dead, report.hung, report.bundles, report.id);
+}
+
 static void act(struct situation *s, const struct decision *decision, struct ticket *begun,
 		const struct timespec *since)
 {
@@ -214,6 +229,8 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 	}
 	if (decision.steps & STEP_DEFER)
 		defer(&s, &decision);
+	if (decision.steps & STEP_FREE_STATE)
+		free_shims(&s, &decision);
 	if (begun.fd >= 0) {
 		r = incident_undo(&s.config, &s.place, &begun);
 		if (r < 0)

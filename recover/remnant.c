@@ -181,10 +181,11 @@ static void remove_container(const struct remnants *remnants, const struct conta
 {
 	note(first, remove_cgroups(container), "control group of", container->id);
 	note(first, remove_runc_state(container), "runc's state of", container->id);
-	if (container->sandbox_id)
+	if (container->sandbox_id && !remnants->tasks_only)
 		note(first, remove_cri_state(remnants, "containers", container->id),
 		     "CRI's state of", container->id);
-	note(first, remove_bundle(remnants, container, false), "bundle", container->id);
+	if (!remnants->tasks_only)
+		note(first, remove_bundle(remnants, container, false), "bundle", container->id);
 	if (remnants->ticket)
 		note(first, remove_bundle(remnants, container, true), "bundle", container->id);
 }
@@ -197,10 +198,11 @@ int remnants_remove(const struct remnants *remnants, const struct sandbox *sandb
 	 * The sandbox's own bundle comes last: a run that is killed here leaves it
 	 * for the next one, which would not know of the namespace without it.
 	 */
-	if (sandbox->netns)
+	if (sandbox->netns && !remnants->tasks_only)
 		note(&first, remove_netns(sandbox->netns), "network namespace", sandbox->netns);
-	note(&first, remove_cri_state(remnants, "sandboxes", sandbox->id), "CRI's state of",
-	     sandbox->id);
+	if (!remnants->tasks_only)
+		note(&first, remove_cri_state(remnants, "sandboxes", sandbox->id), "CRI's state of",
+		     sandbox->id);
 	if (sandbox->shim_address)
 		note(&first, remove_socket(sandbox->shim_address), "socket",
 		     sandbox->shim_address);

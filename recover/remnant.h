@@ -5,6 +5,8 @@
 #ifndef RECOVER_REMNANT_H
 #define RECOVER_REMNANT_H
 
+#include <stdbool.h>
+
 #include "scanners/config.h"
 #include "scanners/inventory.h"
 #include "scanners/mounts.h"
@@ -14,6 +16,8 @@ struct remnants {
 	const char *ticket;	  /* quarantine whose bundles were moved aside, or NULL */
 	const struct mounts *mounts; /* as of now */
 	unsigned delete_msec;	  /* bound on a runtime's own `delete` */
+	bool tasks_only; /* CRI still has its records: what is its own, the namespace and bundles in
+			    place stay; only what is @ticket's, runc's and the shim's goes */
 };
 
 /*

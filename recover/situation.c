@@ -27,7 +27,13 @@
 #define META_DIR "io.containerd.metadata.v1.bolt"
 #define KUBERNETES_NAMESPACE "k8s.io"
 
-enum { INVENTORY_MSEC = 5000, TIMEOUT_SEC = 90 };
+enum {
+	INVENTORY_MSEC = 5000,
+	TIMEOUT_SEC = 90,
+	SHIM_WAIT_MSEC = 5000, /* as containerd's timeout.shim.load */
+	SHIM_WAIT_SHARE = 4,   /* of TimeoutStartSec= at most: ExecStartPre= has no more either */
+	DEAD_SHIM_MSEC = 120,  /* that containerd takes to clean up behind one, one after the other */
+};
 
 #define SET_TEXT(member, text) (void)snprintf((member), sizeof(member), "%s", (text) ? (text) : "")
 
@@ -102,6 +108,15 @@ static void look_at_ledger(struct situation *s, int records_fd)
 	SET_TEXT(f->ledger.last_status, s->ledger.last_status);
 }
 
+/* Was the state directory freed since containerd was last healthy? What is not known was. */
+static bool was_freed(const struct situation *s, int records_fd)
+{
+	int64_t last = 0;
+	int r = history_last(records_fd, s->config.unit, "free-state", &last);
+
+	return r < 0 || (r > 0 && s->ledger.failing_since_sec > 0 && last >= s->ledger.failing_since_sec);
+}
+
 /* A history that cannot be read may hold a quarantine made a minute ago. */
 static void look_at_history(struct situation *s, int records_fd)
 {
@@ -114,6 +129,7 @@ static void look_at_history(struct situation *s, int records_fd)
 		return;
 	}
 	f->history.hold = faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	f->history.freed = was_freed(s, records_fd);
 	r = history_last(records_fd, s->config.unit, "quarantine", &last);
 	if (r == 0)
 		return;
@@ -414,6 +430,36 @@ static void look_at_leftovers(struct situation *s)
 	f->leftovers.excessive = s->leftovers.entries >= f->leftovers.mark;
 }
 
+/* A start that timed out may have waited for shims: ask them, for less long than
+ * containerd would, since this is part of the start too. */
+static void look_at_shims(struct situation *s)
+{
+	uint64_t timeout = s->config.timeout_start_sec ? s->config.timeout_start_sec : TIMEOUT_SEC;
+	uint64_t wait_msec = timeout * 1000 / SHIM_WAIT_SHARE;
+	struct facts *f = &s->facts;
+
+	if (!f->pods.looked || !f->ledger.last_failed || strcmp(f->ledger.last_result, "timeout") != 0)
+		return;
+	s->shims = calloc(s->inventory.sandbox_count + 1, sizeof(*s->shims));
+	if (!s->shims ||
+	    shim_probe(&s->inventory, wait_msec < SHIM_WAIT_MSEC ? (unsigned)wait_msec : SHIM_WAIT_MSEC,
+		       s->shims) < 0)
+		return;
+	f->shims.looked = f->shims.complete = true;
+	for (size_t i = 0; i < s->inventory.sandbox_count; i++) {
+		const struct sandbox *sandbox = &s->inventory.sandboxes[i];
+
+		if (!sandbox->from_bundle || !sandbox->ns || strcmp(sandbox->ns, KUBERNETES_NAMESPACE) != 0)
+			continue;
+		f->shims.complete &= s->shims[i] != SHIM_UNASKED;
+		f->shims.dead += s->shims[i] == SHIM_DEAD;
+		f->shims.hung += s->shims[i] == SHIM_HUNG;
+	}
+	f->shims.kill_hung = s->policy.kill_hung;
+	f->shims.predicted_msec = f->shims.dead * DEAD_SHIM_MSEC;
+	f->shims.allowed_msec = (uint32_t)(timeout * 1000 * s->policy.start_percent / 100);
+}
+
 static void look(struct situation *s, const struct situation_options *options)
 {
 	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
@@ -448,6 +494,7 @@ static void look(struct situation *s, const struct situation_options *options)
 	look_at_pods(s);
 	if (s->place.root_fd >= 0 && f->meta.under_lock)
 		look_at_leftovers(s);
+	look_at_shims(s);
 }
 
 int situation_look(const struct situation_options *options, struct config *config,
@@ -479,6 +526,7 @@ void situation_done(struct situation *s)
 	inventory_done(&s->inventory);
 	deletions_done(&s->leftovers);
 	cleanup_close(&s->meta_fd); /* and with it the lock */
+	free(s->shims);
 	free(s->policy_problem);
 	*s = (struct situation)SITUATION_NONE;
 }

@@ -14,6 +14,7 @@
 #include "scanners/config.h"
 #include "scanners/inventory.h"
 #include "scanners/deletions.h"
+#include "scanners/shimprobe.h"
 
 /* Where the tool keeps its own things; tests put them elsewhere. */
 #define ETC_PATH "/etc"
@@ -39,6 +40,7 @@ struct situation {
 	struct data_root place;	/* valid if facts.root.error is 0 */
 	struct inventory inventory; /* valid if facts.pods.looked */
 	struct deletions leftovers; /* valid if facts.leftovers.looked */
+	enum shim_health *shims; /* of the inventory's sandboxes; NULL if they were not asked */
 	int meta_fd; /* holds the flock of meta.db while the situation lasts */
 	char *policy_problem;
 };

@@ -112,7 +112,12 @@ static void remove_remnants(struct sweep *sweep, const struct config *config,
 			    const struct sweep_options *options)
 {
 	cleanup_mounts struct mounts mounts = { 0 };
-	const struct remnants remnants = { config, options->ticket, &mounts, DELETE_MSEC };
+	const struct remnants remnants = {
+		.config = config,
+		.ticket = options->ticket,
+		.mounts = &mounts,
+		.delete_msec = DELETE_MSEC,
+	};
 	int r = mounts_scan(&mounts);
 
 	if (r < 0)

@@ -20,7 +20,7 @@ enum { MANIFEST_MAX = 64 << 20, ID_TRIES = 16 };
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
-static int make_id(char id[TICKET_ID])
+int ticket_make_id(char id[TICKET_ID])
 {
 	time_t now = time(NULL);
 	uint16_t salt;
@@ -39,7 +39,7 @@ static int make_id(char id[TICKET_ID])
 static int make_dir(int jail_fd, char id[TICKET_ID])
 {
 	for (int i = 0; i < ID_TRIES; i++) {
-		int fd, r = make_id(id);
+		int fd, r = ticket_make_id(id);
 
 		if (r < 0)
 			return r;

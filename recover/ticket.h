@@ -40,6 +40,9 @@ enum ticket_state {
 	TICKET_PURGING,	 /* its purge has begun; no way back */
 };
 
+/* A new id: the time, and a random part. Returns 0 or a negative errno. */
+int ticket_make_id(char id[TICKET_ID]);
+
 /*
  * Make a new ticket for @place, with a fresh root of the old one's mode, owner,
  * label, ACLs and project id in it, and @manifest (to which id, root, inodes

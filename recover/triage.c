@@ -116,6 +116,29 @@ static bool bloated_loop(const struct facts *f)
 	return timeout_loop(f) && f->count.looked && f->count.bloated;
 }
 
+/* containerd waits for shims while it starts: only a start that timed out may
+ * have done so in vain. Damage is another's to cure. */
+static bool shims_in_the_way(const struct facts *f)
+{
+	return f->shims.looked && f->meta.state != DB_DAMAGED && !f->taken.by_hand;
+}
+
+static bool hung_shims(const struct facts *f)
+{
+	return shims_in_the_way(f) && f->shims.hung > 0 && f->shims.kill_hung && !f->history.freed;
+}
+
+static bool dead_shims(const struct facts *f)
+{
+	return shims_in_the_way(f) && f->shims.dead > 0 && !f->history.freed &&
+	       (timeout_loop(f) || f->shims.predicted_msec >= f->shims.allowed_msec);
+}
+
+static bool hung_shims_kept(const struct facts *f)
+{
+	return shims_in_the_way(f) && f->shims.hung > 0 && !f->shims.kill_hung;
+}
+
 static bool asked(const struct facts *f)
 {
 	return f->taken.by_hand;
@@ -214,10 +237,10 @@ const struct rule triage_rules[] = {
 	{ "log-failing-disk", RULE_CAUSE, log_failing_disk, 0, SHOW_LOG | SHOW_FS,
 	  "the log of the last start says that the disk fails; what is read from it proves nothing",
 	  "a disk without errors", "hands-off:io-error" },
-	{ "foreign-snapshotter", RULE_CAUSE, foreign_snapshotter, 0, SHOW_CONFIG,
+	{ "foreign-snapshotter", RULE_ROOT_CAUSE, foreign_snapshotter, 0, SHOW_CONFIG,
 	  "snapshots live outside the data root, and a fresh root would not match them",
 	  "a snapshotter that keeps its data below the root", "hands-off:foreign-snapshotter" },
-	{ "foreign-tasks", RULE_CAUSE, foreign_tasks, 0, SHOW_PODS,
+	{ "foreign-tasks", RULE_ROOT_CAUSE, foreign_tasks, 0, SHOW_PODS,
 	  "another client's containers run on this containerd",
 	  "the end of those containers", "hands-off:foreign-tasks" },
 	{ "child-mount", RULE_CAUSE, child_mount, 0, SHOW_ROOT,
@@ -239,7 +262,8 @@ const struct rule triage_rules[] = {
 	{ "cool-down", RULE_BRAKE, cooling_down, STEP_QUARANTINE, SHOW_HISTORY,
 	  "a quarantine was made a short while ago; a second one in a row does not help",
 	  "the end of the cool-down, or `now --force`", "hands-off:cool-down" },
-	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, STEP_QUARANTINE, SHOW_PODS | SHOW_ROOT,
+	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, STEP_QUARANTINE | STEP_FREE_STATE,
+	  SHOW_PODS | SHOW_ROOT,
 	  "the node could not be looked at in full",
 	  "a scan that sees all", "hands-off:scan-incomplete" },
 	{ "not-automatic", RULE_BRAKE, not_automatic, ANY_STEP, SHOW_POLICY,
@@ -257,6 +281,15 @@ const struct rule triage_rules[] = {
 	  SHOW_LEFTOVERS | SHOW_LEDGER,
 	  "containerd would delete so much inside its start that the start takes too long",
 	  "fewer leftovers, or a longer TimeoutStartSec", "partial:defer-deletions" },
+	{ "hung-shims", RULE_CURE, hung_shims, STEP_FREE_STATE | STEP_SWEEP, SHOW_LEDGER | SHOW_SHIMS,
+	  "containerd ran out of time to start, and shims that it asks then do not answer",
+	  "shims that answer, or [clear] kill_hung = no", "partial:free-state" },
+	{ "dead-shims", RULE_CURE, dead_shims, STEP_FREE_STATE | STEP_SWEEP, SHOW_LEDGER | SHOW_SHIMS,
+	  "containerd ran out of time to start, and spends it on the bundles of dead shims",
+	  "fewer dead shims, or a longer TimeoutStartSec=", "partial:free-state" },
+	{ "hung-shims-kept", RULE_CAUSE, hung_shims_kept, 0, SHOW_LEDGER | SHOW_SHIMS,
+	  "shims do not answer and hold containerd's start up; the policy does not let them be killed",
+	  "[clear] kill_hung = yes, or the end of those shims", "hands-off:hung-shims" },
 	{ "log-hands-off", RULE_CAUSE, log_hands_off, 0, SHOW_LOG | SHOW_LEDGER,
 	  "the log of the last start names a cause that a fresh root does not cure",
 	  "that cause's end", "hands-off:log" },
@@ -284,25 +317,31 @@ const struct rule triage_rules[] = {
 };
 const size_t triage_rule_count = sizeof(triage_rules) / sizeof(triage_rules[0]);
 
-/* The first rule that matches; of the brakes only those on @braked steps count. */
-static const struct rule *first_match(const struct facts *facts, unsigned braked)
+/* The first rule that matches. Of the brakes only those on @braked steps count;
+ * what speaks against a fresh root alone counts where that is what is wanted. */
+static const struct rule *first_match(const struct facts *facts, unsigned braked, bool fresh_root)
 {
 	const struct rule *rule = triage_rules;
 
-	while ((rule->kind == RULE_BRAKE && !(rule->steps & braked)) || !rule->matches(facts))
+	while ((rule->kind == RULE_BRAKE && !(rule->steps & braked)) ||
+	       (rule->kind == RULE_ROOT_CAUSE && !fresh_root) || !rule->matches(facts))
 		rule++;
 	return rule;
 }
 
 struct decision triage(const struct facts *facts)
 {
-	const struct rule *wanted = first_match(facts, 0);
-	const struct rule *rule = wanted->steps ? first_match(facts, wanted->steps) : wanted;
-	struct decision decision = {
+	const struct rule *wanted = first_match(facts, 0, false), *rule;
+	bool fresh_root = !wanted->steps || wanted->steps & STEP_QUARANTINE;
+	struct decision decision;
+
+	if (fresh_root)
+		wanted = first_match(facts, 0, true);
+	rule = wanted->steps ? first_match(facts, wanted->steps, fresh_root) : wanted;
+	decision = (struct decision){
 		.rule = rule,
 		.vetoed = rule == wanted ? NULL : wanted,
 		.steps = rule->kind == RULE_CURE ? rule->steps : 0,
 	};
-
 	return decision;
 }

@@ -16,10 +16,12 @@ enum triage_step {
 	STEP_SWEEP = 1 << 2,	  /* afterwards, in the background */
 	STEP_PURGE = 1 << 3,
 	STEP_DEFER = 1 << 4, /* move aside what containerd would delete inside its start */
+	STEP_FREE_STATE = 1 << 5, /* end the pods of dead and hung shims, bundles aside */
 };
 
 enum rule_kind {
 	RULE_CAUSE, /* a cause that no data remedy cures: hands off, and say which */
+	RULE_ROOT_CAUSE, /* the same of a fresh root; smaller remedies may be taken */
 	RULE_BRAKE, /* stops only what would otherwise be done */
 	RULE_CURE,  /* positive evidence: act */
 	RULE_NONE,  /* nothing to do */
@@ -40,6 +42,7 @@ enum triage_evidence {
 	SHOW_LEFTOVERS = 1 << 10,
 	SHOW_LOG = 1 << 11,
 	SHOW_SNAPSHOTS = 1 << 12,
+	SHOW_SHIMS = 1 << 13,
 };
 
 struct rule {

@@ -67,6 +67,85 @@ static void test_bloat_needs_both_reasons(void)
 	CHECK_STR(rule_of(&f), "unexplained-loop");
 }
 
+/* A start that timed out on one hung and forty dead shims, the data sound. */
+static struct facts stuck(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.shims.looked = f.shims.complete = f.shims.kill_hung = true;
+	f.shims.hung = 1;
+	f.shims.dead = 40;
+	f.shims.predicted_msec = 4800;
+	f.shims.allowed_msec = 1000;
+	return f;
+}
+
+static void test_shims_come_before_a_fresh_root(void)
+{
+	struct facts f = stuck();
+
+	CHECK_STR(rule_of(&f), "hung-shims");
+	CHECK_EQ(triage(&f).steps, STEP_FREE_STATE | STEP_SWEEP);
+	f.shims.hung = 0;
+	CHECK_STR(rule_of(&f), "dead-shims");
+	CHECK_EQ(triage(&f).steps, STEP_FREE_STATE | STEP_SWEEP);
+	f.history.freed = true; /* tried: on to the next rung */
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f = stuck();
+	f.shims.kill_hung = false;
+	CHECK_STR(rule_of(&f), "dead-shims");
+	f.shims.dead = 0;
+	CHECK_STR(rule_of(&f), "hung-shims-kept"); /* and no fresh root, which would kill all */
+	CHECK_EQ(triage(&f).steps, 0);
+	f = stuck();
+	f.shims.looked = false; /* the last start did not time out */
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f = stuck();
+	f.meta.state = DB_DAMAGED;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+	f = stuck();
+	f.taken.by_hand = true;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+}
+
+static void test_a_few_dead_shims_wait_for_a_loop(void)
+{
+	struct facts f = stuck();
+
+	f.shims.hung = 0;
+	f.count.bloated = false;
+	f.shims.predicted_msec = 999;
+	CHECK_STR(rule_of(&f), "dead-shims");
+	f.ledger.timeouts = 2;
+	CHECK_STR(rule_of(&f), "unexplained-loop");
+	f.shims.predicted_msec = 1000;
+	CHECK_STR(rule_of(&f), "dead-shims");
+}
+
+/* What speaks against a fresh root alone does not stop the smaller remedy. */
+static void test_what_stops_the_freeing_of_the_state_directory(void)
+{
+	struct facts f;
+
+#define CASE(change, rule_id) \
+	do { \
+		f = stuck(); \
+		change; \
+		CHECK_STR(rule_of(&f), rule_id); \
+	} while (0)
+	CASE(f.history.cooling_down = true, "hung-shims");
+	CASE(f.config.foreign_snapshotter = true, "hung-shims");
+	CASE(f.pods.foreign_tasks = 1, "hung-shims");
+	CASE(f.history.hold = true, "hold");
+	CASE(f.config.policy_invalid = true, "policy-invalid");
+	CASE(f.config.automatic = false, "not-automatic");
+	CASE(f.pods.complete = false, "scan-incomplete");
+	CASE(f.meta.lock = LOCK_BY_OTHER, "lock-held");
+	CASE(f.fs.no_space = true, "no-space");
+#undef CASE
+}
+
 /* Everything that must stop a quarantine, set on a node that deserves one. */
 static void vetoed(const struct facts *f, const char *id)
 {
@@ -250,7 +329,8 @@ static void test_ids_are_unique_and_the_last_rule_matches_always(void)
 		for (size_t j = 0; j < i; j++)
 			CHECK(strcmp(triage_rules[i].id, triage_rules[j].id) != 0);
 		CHECK(!triage_rules[i].steps ==
-		      (triage_rules[i].kind == RULE_CAUSE || triage_rules[i].kind == RULE_NONE));
+		      (triage_rules[i].kind == RULE_CAUSE ||
+				       triage_rules[i].kind == RULE_ROOT_CAUSE || triage_rules[i].kind == RULE_NONE));
 	}
 	CHECK(triage_rules[triage_rule_count - 1].matches(&nothing));
 }
@@ -282,6 +362,9 @@ int main(void)
 {
 	RUN(test_damage_needs_no_loop_but_the_lock);
 	RUN(test_bloat_needs_both_reasons);
+	RUN(test_shims_come_before_a_fresh_root);
+	RUN(test_a_few_dead_shims_wait_for_a_loop);
+	RUN(test_what_stops_the_freeing_of_the_state_directory);
 	RUN(test_each_cause_vetoes);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
