@@ -351,7 +351,7 @@ static int read_entry(struct replay *replay, struct job *job, const char *file)
 
 	r = dir_read_file(replay->cache_fd, file, ENTRY_MAX, &text, &size);
 	if (r == 0)
-		r = cnicache_parse(file, text, size, &job->entry);
+		r = cnicache_parse(file, text, size, true, &job->entry);
 	if (r == 0 && strcmp(job->entry.container_id, job->sandbox->id) != 0) {
 		cnicache_entry_done(&job->entry);
 		r = -ESTALE;

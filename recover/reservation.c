@@ -2,7 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "recover/file.h"
@@ -110,15 +116,46 @@ static int release_network(const struct item *items, size_t count, unsigned lock
 	return first;
 }
 
-static bool has_link_up(const struct sandbox *sandbox, const struct links *links)
+/*
+ * Asked by ioctl, which does not wait for RTNL: the kernel is busy with the
+ * links that went down a moment ago. A name that is another's by now counts.
+ */
+static bool has_link_up(const struct sandbox *sandbox, int socket_fd)
 {
 	for (size_t i = 0; i < sandbox->link_count; i++) {
-		const struct link_entry *link = links_by_index(links, sandbox->links[i].index);
+		struct ifreq request = { 0 };
 
-		if (link && link->up && strcmp(link->name, sandbox->links[i].name) == 0)
+		(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s",
+			       sandbox->links[i].name);
+		if (ioctl(socket_fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP))
 			return true;
 	}
 	return false;
+}
+
+/* A link of calico's or the like, which only the kernel's list has. Returns 1, 0, or an error. */
+static int has_other_link_up(const struct sandbox *sandbox)
+{
+	cleanup_links_netns struct mnl_socket *socket = NULL;
+	cleanup_links struct links links = { 0 };
+	int id, r = links_netns_open(&socket);
+
+	if (r == 0)
+		r = links_netns_id(socket, sandbox->netns, &id);
+	if (r <= 0)
+		return r == -ENOENT || r == -EINVAL ? 0 : r;
+	r = links_scan(&links);
+	for (size_t i = 0; r == 0 && i < links.count; i++)
+		if (links.items[i].peer_netns == id && links.items[i].up)
+			return 1;
+	return r;
+}
+
+static bool is_mounted(const char *netns)
+{
+	struct statfs fs;
+
+	return statfs(netns, &fs) == 0 && fs.f_type == NSFS_MAGIC;
 }
 
 /*
@@ -126,46 +163,34 @@ static bool has_link_up(const struct sandbox *sandbox, const struct links *links
  * namespace is up, nor if the namespace has none that we see: its interface may
  * be a macvlan, which answers without a host's end.
  */
-static int is_isolated(const struct sandbox *sandbox, const struct links *links,
-		       struct mnl_socket *socket)
+static int is_isolated(const struct sandbox *sandbox, int socket_fd)
 {
-	bool found = false;
-	int id, r;
+	int r;
 
-	if (has_link_up(sandbox, links))
+	if (has_link_up(sandbox, socket_fd))
 		return 0;
-	if (!sandbox->netns)
+	if (!sandbox->netns || !is_mounted(sandbox->netns))
 		return 1;
-	r = links_netns_id(socket, sandbox->netns, &id);
-	if (r == -ENOENT || r == -EINVAL)
-		return 1;
-	if (r <= 0)
-		return r;
-	for (size_t i = 0; i < links->count; i++) {
-		if (links->items[i].peer_netns != id)
-			continue;
-		if (links->items[i].up)
-			return 0;
-		found = true;
-	}
-	return found;
+	if (!sandbox->other_links)
+		return sandbox->link_count > 0;
+	r = has_other_link_up(sandbox);
+	return r < 0 ? r : !r;
 }
 
 static int select_items(const struct inventory *lost, struct items *items,
 			struct reservation_result *ret)
 {
-	cleanup_links_netns struct mnl_socket *socket = NULL;
-	cleanup_links struct links links = { 0 };
-	int r = links_scan(&links);
+	cleanup_fd int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (r == 0)
-		r = links_netns_open(&socket);
-	for (size_t i = 0; r >= 0 && i < lost->sandbox_count; i++) {
+	if (socket_fd < 0)
+		return -errno;
+	for (size_t i = 0; i < lost->sandbox_count; i++) {
 		const struct sandbox *sandbox = &lost->sandboxes[i];
+		int r;
 
 		if (sandbox->reservation_count == 0)
 			continue;
-		r = is_isolated(sandbox, &links, socket);
+		r = is_isolated(sandbox, socket_fd);
 		if (r < 0)
 			return r;
 		if (r == 0) {
@@ -182,7 +207,7 @@ static int select_items(const struct inventory *lost, struct items *items,
 			*item = (struct item){ sandbox, &sandbox->reservations[j] };
 		}
 	}
-	return r < 0 ? r : 0;
+	return 0;
 }
 
 static int by_network(const void *a, const void *b)

@@ -155,7 +155,7 @@ static int release(struct look *look, const struct inventory *lost)
 static int act(struct look *look, const struct cli *cli)
 {
 	cleanup_fd int lock = -EBADF;
-	struct inventory lost;
+	struct inventory lost = { 0 };
 	const char *reason = veto(look, cli);
 	int r;
 

@@ -109,7 +109,7 @@ static int take_result(struct cnicache_entry *entry)
 	return 0;
 }
 
-static int take_config(struct cnicache_entry *entry)
+static int take_config(struct cnicache_entry *entry, bool keep)
 {
 	const char *encoded = text_of(entry->entry, "config");
 	cleanup_free char *text = NULL;
@@ -120,7 +120,8 @@ static int take_config(struct cnicache_entry *entry)
 	if (!encoded)
 		return 0;
 	r = base64_decode(encoded, &text, &size);
-	if (r < 0)
+	/* The same list in every entry: parsed only for what is in it. */
+	if (r < 0 || (!keep && !strstr(text, "\"dataDir\"")))
 		return r;
 	entry->config = json_loadb(text, size, 0, NULL);
 	if (!json_is_object(entry->config))
@@ -134,7 +135,7 @@ static int take_config(struct cnicache_entry *entry)
 	return 0;
 }
 
-static int take_entry(const char *name, struct cnicache_entry *entry)
+static int take_entry(const char *name, bool with_config, struct cnicache_entry *entry)
 {
 	const char *id = text_of(entry->entry, "containerId");
 	const char *network = text_of(entry->entry, "networkName");
@@ -152,11 +153,12 @@ static int take_entry(const char *name, struct cnicache_entry *entry)
 	if (r == 0)
 		r = take_result(entry);
 	if (r == 0)
-		r = take_config(entry);
+		r = take_config(entry, with_config);
 	return r;
 }
 
-int cnicache_parse(const char *name, const char *text, size_t size, struct cnicache_entry *ret)
+int cnicache_parse(const char *name, const char *text, size_t size, bool with_config,
+		   struct cnicache_entry *ret)
 {
 	cleanup_cnicache_entry struct cnicache_entry entry = { 0 };
 	int r;
@@ -164,7 +166,7 @@ int cnicache_parse(const char *name, const char *text, size_t size, struct cnica
 	entry.entry = json_loadb(text, size, 0, NULL);
 	if (!json_is_object(entry.entry))
 		return -EINVAL;
-	r = take_entry(name, &entry);
+	r = take_entry(name, with_config, &entry);
 	if (r < 0)
 		return r;
 	*ret = entry;
@@ -183,7 +185,7 @@ static int add_file(struct cnicache *cache, int fd, const char *name)
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = cnicache_parse(name, text, size, &entry);
+		r = cnicache_parse(name, text, size, false, &entry);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {

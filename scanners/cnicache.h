@@ -33,7 +33,7 @@ struct cnicache_entry {
 	int64_t changed_sec; /* of the file; 0 if unknown or parsed from memory */
 	char *data_dir; /* host-local's dataDir in the configuration, NULL: the default */
 	json_t *entry;	/* the whole file */
-	json_t *config; /* the decoded configuration list */
+	json_t *config; /* the decoded configuration list; NULL if it was not asked for */
 };
 
 struct cnicache {
@@ -50,10 +50,11 @@ struct cnicache {
 int cnicache_scan(int fd, struct cnicache *ret);
 
 /*
- * @size bytes of the file @name. Returns 0 with @ret to end with
+ * @size bytes of the file @name, with the configuration if @with_config. Returns 0 with @ret to end with
  * cnicache_entry_done(), -EINVAL for what is not an entry, or -ENOMEM.
  */
-int cnicache_parse(const char *name, const char *text, size_t size, struct cnicache_entry *ret);
+int cnicache_parse(const char *name, const char *text, size_t size, bool with_config,
+		   struct cnicache_entry *ret);
 
 void cnicache_done(struct cnicache *cache);
 void cnicache_entry_done(struct cnicache_entry *entry);

@@ -32,6 +32,7 @@ struct scan {
 	struct cnicache cache;
 	struct links links;
 	struct conflists networks; /* CRI's own */
+	json_t *running;  /* ids of CRI's form in the cgroups of processes */
 	json_t *by_id;	  /* "<namespace>/<id>" to the index of the sandbox */
 	int64_t deadline; /* CLOCK_MONOTONIC in milliseconds, 0: none */
 };
@@ -42,6 +43,7 @@ static void scan_done(struct scan *scan)
 	cnicache_done(&scan->cache);
 	links_done(&scan->links);
 	conflists_done(&scan->networks);
+	json_decref(scan->running);
 	json_decref(scan->by_id);
 }
 #define cleanup_scan __attribute__((cleanup(scan_done)))
@@ -376,11 +378,8 @@ static int sandbox_of_files(struct scan *scan, const char *id, bool proven, stru
 	struct sandbox *sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
 
 	*ret = sandbox;
-	if (sandbox || !proven || !process_is_cri_id(id))
+	if (sandbox || !proven || !process_is_cri_id(id) || json_object_get(scan->running, id))
 		return 0;
-	for (size_t i = 0; i < scan->processes.count; i++)
-		if (process_cgroups_name(scan->processes.items[i].cgroups, id, NULL))
-			return 0;
 	*ret = sandbox_of(scan, CRI_NAMESPACE, id, true);
 	return *ret ? 0 : -ENOMEM;
 }
@@ -613,11 +612,16 @@ static int take_netns_links(struct scan *scan, struct mnl_socket *socket, struct
 	sandbox->netns_mounted = r >= 0;
 	if (r <= 0)
 		return r == -ENOENT || r == -EINVAL ? 0 : r;
-	for (size_t i = 0; i < scan->links.count; i++)
-		if (scan->links.items[i].peer_netns == id &&
-		    is_reference_veth(&scan->links.items[i]) &&
-		    take_link(sandbox, &scan->links.items[i]) < 0)
+	for (size_t i = 0; i < scan->links.count; i++) {
+		const struct link_entry *link = &scan->links.items[i];
+
+		if (link->peer_netns != id)
+			continue;
+		if (!is_reference_veth(link))
+			sandbox->other_links = true;
+		else if (take_link(sandbox, link) < 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -637,7 +641,17 @@ static int scan_links(struct scan *scan)
 
 static int scan_processes(struct scan *scan)
 {
-	return process_table_read(&scan->processes);
+	char id[CRI_ID_LENGTH + 1];
+	int r = process_table_read(&scan->processes);
+
+	for (size_t i = 0; i < scan->processes.count; i++) {
+		const char *at = scan->processes.items[i].cgroups;
+
+		while (at && (at = process_next_cri_id(at, id)))
+			if (json_object_set_new_nocheck(scan->running, id, json_true()) < 0)
+				return -ENOMEM;
+	}
+	return r;
 }
 
 static int scan_networks(struct scan *scan)
@@ -657,11 +671,12 @@ int inventory_scan(const struct config *config, unsigned budget_msec, struct inv
 	cleanup_scan struct scan scan = {
 		.config = config,
 		.inventory = &inventory,
+		.running = json_object(),
 		.by_id = json_object(),
 		.deadline = budget_msec ? now_msec() + budget_msec : 0,
 	};
 
-	if (!scan.by_id)
+	if (!scan.by_id || !scan.running)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		int r = judge_source(&scan, out_of_time(&scan) ? -ETIME : sources[i](&scan));

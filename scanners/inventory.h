@@ -69,6 +69,7 @@ struct sandbox {
 	bool from_cache;  /* libcni's cache has it as a pod on CRI's own network */
 	bool from_reservation; /* an address of CRI's own network is reserved for it */
 	bool netns_mounted;
+	bool other_links; /* into its namespace, and not in links: a plugin's own business */
 	int64_t changed_sec;   /* when the youngest trace of it was made; 0: unknown */
 };
 

@@ -37,6 +37,7 @@ static const struct member sandbox_flags[] = {
 	MEMBER(sandbox, from_cache),
 	MEMBER(sandbox, from_reservation),
 	MEMBER(sandbox, netns_mounted),
+	MEMBER(sandbox, other_links),
 };
 
 static const void *get_member(const void *item, const struct member *member)

@@ -2,6 +2,7 @@
  * clear_way STATE				the inventory as JSON
  * clear_way STATE clear TICKET MANIFEST	clears the way, the inventory into MANIFEST
  * clear_way STATE sweep TICKET MANIFEST	sweeps what MANIFEST lists
+ * clear_way STATE links TICKET MANIFEST	deletes its links and nothing else
  *
  * For the containerd with state directory STATE; the milliseconds of each stage
  * on stderr.
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include "recover/clear.h"
+#include "recover/links.h"
 #include "recover/sweep.h"
 #include "scanners/cleanup.h"
 
@@ -60,6 +62,15 @@ static int sweep(const struct config *config, const struct inventory *lost, cons
 	return result.failed ? 1 : 0;
 }
 
+static int delete_links(const struct inventory *lost)
+{
+	struct links_result result = { 0 };
+
+	stage("links", links_delete(lost, &result));
+	fprintf(stderr, "deleted %zu failed %zu\n", result.done, result.failed);
+	return result.failed ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static char *plugins[] = { (char *)"/usr/lib/cni", (char *)"/opt/cni/bin" };
@@ -78,11 +89,13 @@ int main(int argc, char **argv)
 		.cni_bin_dir_count = ARRAY_SIZE(plugins),
 	};
 	stage_begin = msec();
-	if (argc == 5 && strcmp(argv[2], "sweep") == 0) {
+	if (argc == 5 && strcmp(argv[2], "clear") != 0) {
 		json = json_load_file(argv[4], 0, NULL);
 		if (inventory_from_json(json, &inventory) < 0)
 			return 1;
-		return sweep(&config, &inventory, argv[3]);
+		stage("read", 0);
+		return strcmp(argv[2], "links") == 0 ? delete_links(&inventory) :
+						       sweep(&config, &inventory, argv[3]);
 	}
 	stage("inventory", inventory_scan(&config, 0, &inventory));
 	json = inventory_to_json(&inventory);
