@@ -3,7 +3,8 @@
 # (where installed), interleaved, on loop-mounted file systems with direct I/O;
 # what the node feels meanwhile; memory and system calls. As root, 30 minutes.
 # BENCH_ENTRIES, BENCH_ROUNDS, BENCH_FS, BENCH_MILLION and BENCH_FLAT change the
-# sizes; BENCH_LOCK is a file that others who measure on this machine lock too.
+# sizes; BENCH_LOCK is a file that others who measure on this machine lock too,
+# and BENCH_NICE (-20) puts what is raced before whatever else runs there.
 set -eu
 # A mount that leaks into another mount namespace would keep its image in use.
 [ "${BENCH_PRIVATE:-}" ] || BENCH_PRIVATE=1 exec unshare -m --propagation private "$0" "$@"
@@ -63,12 +64,13 @@ detach() {
 }
 
 delete() { # TOOL DIR
+    local run=(nice -n "${BENCH_NICE:-0}")
     case $1 in
-    purge) "$tools/purgetree" -u "$2" >/dev/null ;;
-    'rm -rf') rm -rf "$2" ;;
-    'find -delete') find "$2" -delete ;;
-    'bfs -delete') bfs "$2" -delete ;;
-    rmz) rmz "$2" ;;
+    purge) "${run[@]}" "$tools/purgetree" -u "$2" >/dev/null ;;
+    'rm -rf') "${run[@]}" rm -rf "$2" ;;
+    'find -delete') "${run[@]}" find "$2" -delete ;;
+    'bfs -delete') "${run[@]}" bfs "$2" -delete ;;
+    rmz) "${run[@]}" rmz "$2" ;;
     esac
 }
 
@@ -226,7 +228,7 @@ cat <<END
 
 $entries entries (seed 1: loose git objects, Python packages, Go build cache, a flat directory with a quarter of all, a chain
 2,000 deep), $(nproc) CPUs, Linux $(uname -r | cut -d- -f1), loop-mounted images with direct I/O, $rounds interleaved rounds, medians and spread.
-The machine was shared: load average $(cut -d' ' -f1-3 /proc/loadavg) at the end.
+The machine was shared (nice ${BENCH_NICE:-0}): load average $(cut -d' ' -f1-3 /proc/loadavg) at the end.
 
 $(table "${peers[@]}" purge)
 
