@@ -39,51 +39,89 @@ static int open_unified(void)
 }
 
 /*
- * The path behind "0::/" up to the component with @id, which @cgroups is cut
- * to. Not up to the first id of any kind: a node may itself be a container.
+ * Cut @line, "N:controllers:/path", behind the component with @id, and return
+ * the path below the mount. Not behind the first id of any kind: a node may
+ * itself be a container.
  */
-static const char *container_group(char *cgroups, const char *id)
+static const char *container_group(char *line, const char *id)
 {
-	char *line = strncmp(cgroups, "0::/", 4) == 0 ? cgroups : strstr(cgroups, "\n0::/");
 	char found[CRI_ID_LENGTH + 1];
-	const char *behind;
+	const char *behind = line;
 
-	if (!line)
-		return NULL;
-	line += *line == '\n';
 	line[strcspn(line, "\n")] = '\0';
-	behind = line;
 	do {
 		behind = process_next_cri_id(behind, found);
 		if (!behind)
 			return NULL;
 	} while (strcmp(found, id) != 0);
 	line[behind - line + (ptrdiff_t)strcspn(behind, "/")] = '\0';
-	return line + strlen("0::/");
+	line = strstr(line, ":/");
+	return line ? line + strlen(":/") : NULL;
 }
 
-int cgroup_kill(pid_t pid, const char *id)
+/* The line of version 2, or of version 1's @controller. */
+static char *find_line(char *cgroups, const char *controller)
 {
-	cleanup_fd int root = -EBADF, group = -EBADF, file = -EBADF;
+	for (char *line = cgroups; line && *line; line = strchr(line, '\n')) {
+		char *names, *end;
+
+		line += *line == '\n';
+		names = strchr(line, ':');
+		end = names ? strchr(names + 1, ':') : NULL;
+		if (!end)
+			return NULL;
+		if (!controller && end == names + 1)
+			return line;
+		if (controller && (size_t)(end - names - 1) == strlen(controller) &&
+		    strncmp(names + 1, controller, strlen(controller)) == 0)
+			return line;
+	}
+	return NULL;
+}
+
+/* Write @text to @file of the group of container @id in the hierarchy at @root. */
+static int write_group(int root, const char *path, const char *file, const char *text)
+{
+	cleanup_fd int group = openat(root, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int fd = -EBADF;
+
+	if (group < 0)
+		return -errno;
+	fd = openat(group, file, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return file_write_all(fd, text, strlen(text));
+}
+
+static int write_of(pid_t pid, const char *id, const char *controller, int root, const char *file,
+		    const char *text)
+{
 	cleanup_free char *cgroups = NULL;
 	const char *path;
+	char *line;
 	int r = process_read_cgroups(pid, &cgroups);
 
 	if (r < 0)
 		return r;
-	path = container_group(cgroups, id);
-	if (!path)
-		return -ENOENT;
-	root = open_unified();
 	if (root < 0)
 		return root;
-	group = openat(root, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (group < 0)
-		return -errno;
-	file = openat(group, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-	if (file < 0)
-		return -errno;
-	return file_write_all(file, "1", 1);
+	line = find_line(cgroups, controller);
+	path = line ? container_group(line, id) : NULL;
+	return path ? write_group(root, path, file, text) : -ENOENT;
+}
+
+int cgroup_kill(pid_t pid, const char *id)
+{
+	cleanup_fd int root = open_unified();
+
+	return write_of(pid, id, NULL, root, "cgroup.kill", "1");
+}
+
+int cgroup_freeze(pid_t pid, const char *id, bool freeze)
+{
+	cleanup_fd int root = dir_open_path(MOUNT "/freezer");
+
+	return write_of(pid, id, "freezer", root, "freezer.state", freeze ? "FROZEN" : "THAWED");
 }
 
 /* A slice's name holds its parents': a-b.slice is in a.slice. */

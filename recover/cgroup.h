@@ -4,6 +4,7 @@
 #ifndef RECOVER_CGROUP_H
 #define RECOVER_CGROUP_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -14,6 +15,13 @@
  * cgroup.kill.
  */
 int cgroup_kill(pid_t pid, const char *id);
+
+/*
+ * Freeze the container @id that @pid is in, or thaw it: version 1's freezer, so
+ * that nothing forks while it is killed, and what was frozen before can die.
+ * Returns 0, or a negative errno: -ENOENT where there is no such group.
+ */
+int cgroup_freeze(pid_t pid, const char *id, bool freeze);
 
 /*
  * Remove the empty group @path of container @id, with the empty groups in it,

@@ -22,7 +22,7 @@ enum known_source {
 
 struct known {
 	enum known_source source;
-	json_t *ids;	     /* object with the ids of sandboxes as keys */
+	json_t *ids;	     /* object with the ids of sandboxes and containers as keys */
 	const char *problem; /* for KNOWN_NOTHING */
 };
 

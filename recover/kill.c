@@ -331,13 +331,24 @@ static int terminate(const struct targets *targets)
 	return first;
 }
 
-/* cgroup.kill reaches what is forked at this moment; pidfds reach the rest. */
-static int kill_members(const struct targets *targets)
+/*
+ * cgroup.kill reaches what is forked at this moment; version 1 is frozen for it.
+ * Where there is neither, pidfds reach what was seen, and the next round the rest.
+ */
+static void kill_members(const struct targets *targets)
 {
+	for (size_t i = 0; i < targets->count; i++) {
+		const struct target *target = &targets->items[i];
+
+		if (!target->done && target->id &&
+		    cgroup_kill(target->process.pid, target->id) < 0)
+			(void)cgroup_freeze(target->process.pid, target->id, true);
+	}
+	(void)signal_all(targets, SIGKILL); /* who is left tells */
 	for (size_t i = 0; i < targets->count; i++)
 		if (!targets->items[i].done && targets->items[i].id)
-			(void)cgroup_kill(targets->items[i].process.pid, targets->items[i].id);
-	return signal_all(targets, SIGKILL);
+			(void)cgroup_freeze(targets->items[i].process.pid, targets->items[i].id,
+					    false);
 }
 
 static int end_containers(struct wanted *wanted, struct targets *members, unsigned grace_msec,
@@ -352,7 +363,7 @@ static int end_containers(struct wanted *wanted, struct targets *members, unsign
 		return (int)left;
 	for (int round = 0; round < ROUNDS; round++) {
 		if (left > 0) {
-			(void)kill_members(members); /* who is left tells */
+			kill_members(members);
 			left = wait_for_end(members, END_MSEC);
 			if (left < 0)
 				return (int)left;

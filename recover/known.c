@@ -73,11 +73,15 @@ static int read_records(const struct config *config, struct known *known)
 	}
 }
 
+/* Containers too: of a bundle whose config.json is torn, the id says not what it is. */
 static int ask(const struct config *config, struct known *known)
 {
 	cleanup_cri_sandboxes struct cri_sandboxes sandboxes = { 0 };
+	cleanup_cri_containers struct cri_containers containers = { 0 };
 	int r = cri_list_sandboxes(config->address, CRI_MSEC, &sandboxes);
 
+	if (r == 0)
+		r = cri_list_containers(config->address, CRI_MSEC, &containers);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return read_records(config, known);
 	if (r < 0) {
@@ -87,6 +91,11 @@ static int ask(const struct config *config, struct known *known)
 	known->source = KNOWN_CRI;
 	for (size_t i = 0; r == 0 && i < sandboxes.count; i++)
 		r = add_id(known, sandboxes.items[i].id);
+	for (size_t i = 0; r == 0 && i < containers.count; i++) {
+		r = add_id(known, containers.items[i].id);
+		if (r == 0)
+			r = add_id(known, containers.items[i].sandbox_id);
+	}
 	return r;
 }
 

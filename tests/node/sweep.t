@@ -94,12 +94,16 @@ cut -d' ' -f1 "$NODE/lost" >"$NODE/lost.ids"
 cut -d' ' -f1 "$NODE/live" >"$NODE/live.ids"
 traces "$NODE/live.ids" | sort >"$NODE/live.before"
 
+# A container of a living pod whose bundle is torn: its id is all that is known.
+torn=$(node_cri start "$(head -n 1 "$NODE/live.ids")" test.local/pause:1)
+: >"$(node_path "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$torn/config.json")"
+
 node_snapshot >"$NODE/before"
 dry=$(node_run containerd-recover sweep --format=json)
 node_snapshot >"$NODE/after"
 is "a dry run changes nothing" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
 is "the lost are found" "$(ids_with_fate lost <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
-is "the live are found" "$(ids_with_fate live <<<"$dry" | sort)" "$(sort "$NODE/live.ids")"
+is "the live are found" "$(ids_with_fate live <<<"$dry" | sort)" "$({ cat "$NODE/live.ids"; echo "$torn"; } | sort)"
 like "the table names the pod" "$(node_run containerd-recover sweep)" "default/oldweb .*lost"
 
 # Something to connect to in the live pod with a host port.

@@ -291,6 +291,38 @@ static void test_cgroup_kill_takes_the_wanted_group(void)
 	remove_cgroup(POD_B);
 }
 
+/* Paused by its pod, or frozen by a runtime that died: it dies only once thawed. */
+static void test_frozen_containers_end(void)
+{
+	static const char group[] = "/sys/fs/cgroup/freezer/recover-test-" POD_A;
+	cleanup_inventory struct inventory inventory = { 0 };
+	struct clear_result result = { 0 };
+	struct inventory lost;
+	pid_t member;
+
+	if (!exists("/sys/fs/cgroup/freezer/cgroup.procs")) {
+		tap_skip("no freezer of version 1");
+		return;
+	}
+	member = fork();
+	if (member == 0) {
+		(void)mkdir(group, 0700);
+		put_file("/sys/fs/cgroup/freezer/recover-test-" POD_A "/cgroup.procs", "0");
+		for (;;)
+			pause();
+	}
+	usleep(50000);
+	put_file("/sys/fs/cgroup/freezer/recover-test-" POD_A "/freezer.state", "FROZEN");
+	CHECK_EQ(inventory_scan(&config, 0, &inventory), 0);
+	lost = only(&inventory, POD_A);
+	CHECK_EQ(clear_kill(&lost, 50, &result), 0);
+	CHECK_EQ(result.failed, 0);
+	CHECK_EQ(ended_by(member), SIGKILL);
+	put_file("/sys/fs/cgroup/freezer/recover-test-" POD_A "/freezer.state", "THAWED");
+	for (int i = 0; i < 50 && rmdir(group) < 0; i++)
+		usleep(10000);
+}
+
 static void test_bundles_go_aside_and_come_back(void)
 {
 	cleanup_inventory struct inventory inventory = { 0 };
@@ -519,6 +551,7 @@ int main(int argc, char **argv)
 	RUN(test_kill_ends_the_lost_and_nobody_else);
 	RUN(test_kill_spares_a_reused_pid);
 	RUN(test_cgroup_kill_takes_the_wanted_group);
+	RUN(test_frozen_containers_end);
 	RUN(test_bundles_go_aside_and_come_back);
 	RUN(test_bundles_survive_every_fault);
 	make_links();
