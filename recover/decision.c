@@ -174,6 +174,15 @@ static void show_shims(const struct facts *f, const struct output *out)
 		    f->shims.hung, f->shims.complete ? "" : " (not all could be asked)");
 }
 
+static void show_cri(const struct facts *f, const struct output *out)
+{
+	static const char *const words[] = { "nothing was wrong", "READY without CRI",
+					     "READY, and CRI did not answer in time" };
+
+	say(out, "CRI of the %s start: %s", f->cri.up ? "running" : "last",
+	    f->cri.state <= CRI_HUNG ? words[f->cri.state] : "?");
+}
+
 static const struct {
 	unsigned evidence;
 	void (*show)(const struct facts *f, const struct output *out);
@@ -183,7 +192,7 @@ static const struct {
 	{ SHOW_ROOT, show_root },     { SHOW_FS, show_fs },	      { SHOW_PODS, show_pods },
 	{ SHOW_HISTORY, show_history }, { SHOW_LEFTOVERS, show_leftovers },
 	{ SHOW_LOG, show_log },	      { SHOW_SNAPSHOTS, show_snapshots },
-	{ SHOW_SHIMS, show_shims },
+	{ SHOW_SHIMS, show_shims },   { SHOW_CRI, show_cri },
 };
 
 static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)
@@ -201,6 +210,7 @@ static const struct {
 } steps[] = {
 	{ STEP_DEFER, "defer", "move aside what containerd would delete inside its start" },
 	{ STEP_FREE_STATE, "free-state", "end the pods of dead and hung shims, move their bundles aside" },
+	{ STEP_RESTART, "restart", "restart containerd once; what is found then, under the lock, is cured" },
 	{ STEP_CLEAR, "clear", "end the lost pods' processes, take their links down, release their addresses" },
 	{ STEP_QUARANTINE, "quarantine", "put a fresh data root in place; the old one is kept aside" },
 	{ STEP_SWEEP, "sweep", "in the background: release what the lost pods left" },

@@ -29,6 +29,9 @@ enum facts_config { FACTS_CONFIG_UNKNOWN, FACTS_CONFIG_DEFAULTS, FACTS_CONFIG_SO
 /* What the log of the failed starts says: see scanners/signatures.h. */
 enum facts_log { LOG_SAYS_NOTHING, LOG_SAYS_HANDS_OFF, LOG_SAYS_PARTIAL, LOG_SAYS_QUARANTINE };
 
+/* What was seen of CRI behind READY, where something was wrong. */
+enum facts_cri { CRI_NOTHING_WRONG, CRI_DEGRADED, CRI_HUNG };
+
 enum { FACT_TEXT = 256, FACT_PATH = 1024 };
 
 struct facts {
@@ -63,6 +66,7 @@ struct facts {
 		bool cooling_down; /* a quarantine was made within the cool-down */
 		uint64_t cooldown_left_sec;
 		uint32_t quarantines; /* kept at present */
+		bool restarted; /* containerd was, for a cure, since it was last healthy */
 		bool freed; /* the state directory was, since containerd was last healthy */
 	} history;
 	struct {
@@ -135,6 +139,10 @@ struct facts {
 		uint32_t predicted_msec; /* what the dead ones will cost the next start */
 		uint32_t allowed_msec;	 /* the share of TimeoutStartSec= that is theirs */
 	} shims;
+	struct {
+		uint32_t state; /* enum facts_cri, of the start that is up, else of the last one */
+		bool up;	/* that start is up */
+	} cri;
 };
 
 json_t *facts_to_json(const struct facts *facts);

@@ -16,6 +16,8 @@ static const char *const config_names[] = { "unknown", "defaults", "sound", "inv
 
 static const char *const log_names[] = { "nothing", "hands-off", "partial", "quarantine" };
 
+static const char *const cri_names[] = { "nothing-wrong", "degraded", "hung" };
+
 static const struct member {
 	const char *section, *name;
 	enum type type;
@@ -41,7 +43,7 @@ static const struct member {
 	M(ledger, last_result, TEXT), M(ledger, last_code, TEXT), M(ledger, last_status, TEXT),
 	M(history, hold, BOOLEAN), M(history, cooling_down, BOOLEAN),
 	M(history, cooldown_left_sec, UINT64), M(history, quarantines, UINT32),
-	M(history, freed, BOOLEAN),
+	M(history, freed, BOOLEAN), M(history, restarted, BOOLEAN),
 	M(root, error, INT32), M(root, is_link, BOOLEAN), M(root, is_mount_point, BOOLEAN),
 	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN),
 	E(root, mount_missing, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
@@ -70,6 +72,7 @@ static const struct member {
 	M(shims, looked, BOOLEAN), M(shims, complete, BOOLEAN), M(shims, dead, UINT32),
 	M(shims, hung, UINT32), M(shims, kill_hung, BOOLEAN), M(shims, predicted_msec, UINT32),
 	M(shims, allowed_msec, UINT32),
+	E(cri, state, cri_names), M(cri, up, BOOLEAN),
 #undef M
 #undef E
 };

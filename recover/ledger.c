@@ -20,6 +20,7 @@ static const char *const event_names[] = {
 	[LEDGER_ATTEMPT] = "attempt",
 	[LEDGER_READY] = "ready",
 	[LEDGER_STOPPED] = "stopped",
+	[LEDGER_UNREADY] = "unready",
 };
 
 int ledger_clock_now(struct ledger_clock *ret)
@@ -67,14 +68,14 @@ static bool parse_line(const char *text, size_t size, struct line *ret)
 		if (strcmp(event, event_names[i]) != 0)
 			continue;
 		ret->event = i;
-		return i != LEDGER_STOPPED || n == 8;
+		return (i != LEDGER_STOPPED || n == 8) && (i != LEDGER_UNREADY || n >= 6);
 	}
 	return false;
 }
 
 /* The start that the lines are in the middle of. */
 struct run {
-	bool open, ready;
+	bool open, ready, unready;
 	int64_t ready_msec;
 };
 
@@ -87,6 +88,16 @@ static void push_failure(struct ledger_summary *s, const struct line *line)
 	memcpy(s->invocations[0], line->invocation, LEDGER_WORD);
 	if (s->invocation_count < LEDGER_INVOCATIONS)
 		s->invocation_count++;
+}
+
+static void note_failure(struct ledger_summary *s, const struct line *line,
+			 const struct ledger_clock *now, const struct policy *policy)
+{
+	s->last_failed = true;
+	if (s->failing_since_sec == 0)
+		s->failing_since_sec = line->realtime_sec;
+	if (now->boottime_msec - line->boottime_msec <= (int64_t)policy->window_sec * 1000)
+		push_failure(s, line);
 }
 
 static void forget_failures(struct ledger_summary *s)
@@ -108,24 +119,35 @@ static bool killed_by_operator(const struct line *line)
 static void on_stopped(struct ledger_summary *s, struct run *run, const struct line *line,
 		       const struct ledger_clock *now, const struct policy *policy)
 {
-	bool healthy = run->ready && line->boottime_msec - run->ready_msec >=
-					     (int64_t)policy->healthy_sec * 1000;
+	bool healthy = run->ready && !run->unready &&
+		       line->boottime_msec - run->ready_msec >= (int64_t)policy->healthy_sec * 1000;
 
-	s->in_start = false;
-	s->last_failed = false;
-	if (healthy)
-		forget_failures(s);
-	else if (strcmp(line->result, "success") != 0 && !(run->ready && killed_by_operator(line)))
-		s->last_failed = true;
+	s->in_start = s->up = false;
+	if (!run->unready) { /* else it failed, and was counted, when that was found */
+		s->last_failed = false;
+		*s->unready = '\0';
+		if (healthy)
+			forget_failures(s);
+		else if (strcmp(line->result, "success") != 0 && !(run->ready && killed_by_operator(line)))
+			note_failure(s, line, now, policy);
+	}
 	memcpy(s->last_result, line->result, LEDGER_WORD);
 	memcpy(s->last_code, line->code, LEDGER_WORD);
 	memcpy(s->last_status, line->status, LEDGER_WORD);
-	if (s->last_failed && s->failing_since_sec == 0)
-		s->failing_since_sec = line->realtime_sec;
-	if (s->last_failed &&
-	    now->boottime_msec - line->boottime_msec <= (int64_t)policy->window_sec * 1000)
-		push_failure(s, line);
+	if (run->unready) /* how it was stopped says nothing of how it started */
+		memcpy(s->last_result, "unready", sizeof("unready"));
 	*run = (struct run){ 0 };
+}
+
+/* Written late it may be of an earlier start. */
+static void on_unready(struct ledger_summary *s, struct run *run, const struct line *line,
+		       const struct ledger_clock *now, const struct policy *policy)
+{
+	if (!run->ready || run->unready || strcmp(line->invocation, s->up_invocation) != 0)
+		return;
+	run->unready = true;
+	memcpy(s->unready, line->result, LEDGER_WORD);
+	note_failure(s, line, now, policy);
 }
 
 static void on_line(struct ledger_summary *s, struct run *run, const struct line *line,
@@ -135,16 +157,22 @@ static void on_line(struct ledger_summary *s, struct run *run, const struct line
 	case LEDGER_ATTEMPT:
 		s->attempts++;
 		s->in_start = true;
+		s->up = false;
 		*run = (struct run){ .open = true };
 		break;
 	case LEDGER_READY:
 		s->in_start = false;
 		memcpy(s->ready_fingerprint, line->result, LEDGER_WORD);
+		s->up = true;
+		memcpy(s->up_invocation, line->invocation, LEDGER_WORD);
 		run->ready = true;
 		run->ready_msec = line->boottime_msec;
 		break;
 	case LEDGER_STOPPED:
 		on_stopped(s, run, line, now, policy);
+		break;
+	case LEDGER_UNREADY:
+		on_unready(s, run, line, now, policy);
 		break;
 	}
 }
@@ -170,7 +198,8 @@ void ledger_summarise(const char *text, size_t size, const struct ledger_clock *
 			on_line(ret, &run, &line, now, policy);
 		text += len + 1;
 	}
-	if (run.ready && now->boottime_msec - run.ready_msec >= (int64_t)policy->healthy_sec * 1000)
+	if (run.ready && !run.unready &&
+	    now->boottime_msec - run.ready_msec >= (int64_t)policy->healthy_sec * 1000)
 		forget_failures(ret);
 }
 
@@ -283,6 +312,8 @@ int ledger_append(int dirfd, const char *name, const struct ledger_clock *now,
 		     word(entry->invocation));
 	if (entry->event == LEDGER_READY)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s", word(entry->fingerprint));
+	if (entry->event == LEDGER_UNREADY)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s", word(entry->unready));
 	if (entry->event == LEDGER_STOPPED)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s %s %s", word(entry->result),
 			      word(entry->code), word(entry->status));

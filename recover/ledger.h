@@ -5,6 +5,7 @@
  *	<boot id> <boottime ms> <unix time> attempt <invocation>
  *	<boot id> <boottime ms> <unix time> ready <invocation> <fingerprint>
  *	<boot id> <boottime ms> <unix time> stopped <invocation> <result> <code> <status>
+ *	<boot id> <boottime ms> <unix time> unready <invocation> <degraded or hung>
  *
  * systemd itself forgets: Result is reset before ExecStartPre runs, and
  * NRestarts never ages. Only lines of the running boot count, so a line lost
@@ -20,12 +21,13 @@
 
 #include "recover/policy.h"
 
-enum ledger_event { LEDGER_ATTEMPT, LEDGER_READY, LEDGER_STOPPED };
+enum ledger_event { LEDGER_ATTEMPT, LEDGER_READY, LEDGER_STOPPED, LEDGER_UNREADY };
 
 struct ledger_entry {
 	enum ledger_event event;
 	const char *invocation; /* NULL or empty: unknown */
 	const char *result, *code, *status; /* of LEDGER_STOPPED, as systemd words them */
+	const char *unready; /* of LEDGER_UNREADY: LEDGER_DEGRADED or LEDGER_HUNG */
 	const char *fingerprint; /* of LEDGER_READY: recover/fingerprint.h */
 };
 
@@ -36,6 +38,10 @@ struct ledger_clock {
 
 enum { LEDGER_INVOCATIONS = 8, LEDGER_WORD = 40 };
 
+/* READY, but CRI is not there, or does not answer. */
+#define LEDGER_DEGRADED "degraded"
+#define LEDGER_HUNG "hung"
+
 /* What the ledger says of the running boot. */
 struct ledger_summary {
 	unsigned attempts; /* starts since boot, or as far back as the ledger goes */
@@ -44,6 +50,10 @@ struct ledger_summary {
 	int64_t failing_since_sec; /* unix time of the first failure since the last healthy stretch, or 0 */
 	bool last_failed;  /* the last start that ended was a failure */
 	bool in_start;	   /* the last line is an attempt: neither READY nor ended yet */
+	bool up; /* READY and not ended */
+	char up_invocation[LEDGER_WORD];
+	/* LEDGER_DEGRADED or LEDGER_HUNG, if the start that is up, else the last one that ended, was. */
+	char unready[LEDGER_WORD];
 	unsigned malformed; /* lines that were not understood, a torn last one included */
 	char last_result[LEDGER_WORD], last_code[LEDGER_WORD], last_status[LEDGER_WORD];
 	char ready_fingerprint[LEDGER_WORD]; /* of the last READY; "" or "-": not known */
@@ -58,8 +68,8 @@ int ledger_clock_now(struct ledger_clock *ret);
 /*
  * Summarise @size bytes of ledger text. A start failed if it ended with a
  * result other than success before READY, or after READY but sooner than
- * healthy_sec; a TERM or KILL after READY is an operator's and counts as
- * nothing. Pure; lines it does not understand are counted and skipped.
+ * healthy_sec, or if it was unready, however long; a TERM or KILL after READY
+ * is an operator's and counts as nothing. Pure; lines it does not understand are counted and skipped.
  */
 void ledger_summarise(const char *text, size_t size, const struct ledger_clock *now,
 		      const struct policy *policy, struct ledger_summary *ret);

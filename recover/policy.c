@@ -23,6 +23,7 @@ const struct policy_key policy_keys[] = {
 	KEY("crash-loop", "healthy", healthy_sec, POLICY_SECONDS, 60, 1, DAY),
 	KEY("bloat", "entries", bloat_entries, POLICY_NUMBER, 200000, 1000, UINT64_MAX),
 	KEY("bloat", "probe", probe_msec, POLICY_MSEC, 2000, 10, 60000),
+	KEY("crash-loop", "cri_timeout", cri_sec, POLICY_SECONDS, 60, 1, 1800),
 	KEY("leftovers", "usec_per_entry", usec_per_entry, POLICY_NUMBER, 100, 1, 1000000),
 	KEY("leftovers", "start_percent", start_percent, POLICY_NUMBER, 33, 1, 100),
 	KEY("quarantine", "automatic", automatic, POLICY_BOOL, 1, 0, 1),

@@ -106,13 +106,17 @@ static void look_at_ledger(struct situation *s, int records_fd)
 	SET_TEXT(f->ledger.last_result, s->ledger.last_result);
 	SET_TEXT(f->ledger.last_code, s->ledger.last_code);
 	SET_TEXT(f->ledger.last_status, s->ledger.last_status);
+	f->cri.up = s->ledger.up;
+	f->cri.state = strcmp(s->ledger.unready, LEDGER_DEGRADED) == 0 ? CRI_DEGRADED :
+		       strcmp(s->ledger.unready, LEDGER_HUNG) == 0     ? CRI_HUNG :
+									 CRI_NOTHING_WRONG;
 }
 
-/* Was the state directory freed since containerd was last healthy? What is not known was. */
-static bool was_freed(const struct situation *s, int records_fd)
+/* Was that done since containerd was last healthy? What is not known was. */
+static bool was_tried(const struct situation *s, int records_fd, const char *event)
 {
 	int64_t last = 0;
-	int r = history_last(records_fd, s->config.unit, "free-state", &last);
+	int r = history_last(records_fd, s->config.unit, event, &last);
 
 	return r < 0 || (r > 0 && s->ledger.failing_since_sec > 0 && last >= s->ledger.failing_since_sec);
 }
@@ -129,7 +133,8 @@ static void look_at_history(struct situation *s, int records_fd)
 		return;
 	}
 	f->history.hold = faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	f->history.freed = was_freed(s, records_fd);
+	f->history.freed = was_tried(s, records_fd, "free-state");
+	f->history.restarted = was_tried(s, records_fd, "restart");
 	r = history_last(records_fd, s->config.unit, "quarantine", &last);
 	if (r == 0)
 		return;
@@ -321,9 +326,10 @@ static void look_at_meta(struct situation *s, const struct situation_options *op
 	}
 	take_lock(s, dir_fd, options->down);
 	f->meta.under_lock = f->meta.lock == LOCK_FREE || f->meta.lock == LOCK_NO_FILE;
-	if (options->whole_tree && f->meta.under_lock)
+	/* A containerd that hangs does not write, and can be checked while it runs. */
+	if (options->whole_tree && (f->meta.under_lock || f->cri.state != CRI_NOTHING_WRONG))
 		bolt_check_at(dir_fd, "meta.db", &finding);
-	else
+	if (finding.state == BOLT_ABSENT || finding.error == -EAGAIN)
 		bolt_peek_at(dir_fd, "meta.db", &finding);
 	f->meta.error = finding.state == BOLT_UNREAD ? finding.error : 0;
 	f->meta.page = finding.page;

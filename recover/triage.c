@@ -139,6 +139,24 @@ static bool hung_shims_kept(const struct facts *f)
 	return shims_in_the_way(f) && f->shims.hung > 0 && !f->shims.kill_hung;
 }
 
+/* Up, of no use to kubelet, and damaged: its next start, which does not come by
+ * itself, will prove it under the lock. */
+static bool unready_damage(const struct facts *f)
+{
+	return f->cri.up && f->cri.state != CRI_NOTHING_WRONG && f->meta.state == DB_DAMAGED &&
+	       !f->history.restarted && !f->taken.by_hand;
+}
+
+static bool degraded(const struct facts *f)
+{
+	return f->cri.state == CRI_DEGRADED;
+}
+
+static bool hung_after_ready(const struct facts *f)
+{
+	return f->cri.state == CRI_HUNG;
+}
+
 static bool asked(const struct facts *f)
 {
 	return f->taken.by_hand;
@@ -251,7 +269,7 @@ const struct rule triage_rules[] = {
 	  "data in the root", "hands-off:root-empty" },
 
 	/* Brakes, which count only where a rule further down would act. */
-	{ "running", RULE_BRAKE, containerd_runs, ANY_STEP, SHOW_LOCK,
+	{ "running", RULE_BRAKE, containerd_runs, ANY_STEP & ~STEP_RESTART, SHOW_LOCK,
 	  "containerd runs", "containerd stopped, or `containerd-recover now`", "hands-off:running" },
 	{ "policy-invalid", RULE_BRAKE, policy_invalid, ANY_STEP, SHOW_POLICY,
 	  "the policy file is not understood, so the administrator's will is not known",
@@ -259,10 +277,11 @@ const struct rule triage_rules[] = {
 	{ "hold", RULE_BRAKE, hold, ANY_STEP, SHOW_HISTORY,
 	  "an operator's hold file is in place",
 	  "the hold file's removal, or `now --force`", "hands-off:hold" },
-	{ "cool-down", RULE_BRAKE, cooling_down, STEP_QUARANTINE, SHOW_HISTORY,
+	{ "cool-down", RULE_BRAKE, cooling_down, STEP_QUARANTINE | STEP_RESTART, SHOW_HISTORY,
 	  "a quarantine was made a short while ago; a second one in a row does not help",
 	  "the end of the cool-down, or `now --force`", "hands-off:cool-down" },
-	{ "scan-incomplete", RULE_BRAKE, scan_incomplete, STEP_QUARANTINE | STEP_FREE_STATE,
+	{ "scan-incomplete", RULE_BRAKE, scan_incomplete,
+	  STEP_QUARANTINE | STEP_FREE_STATE | STEP_RESTART,
 	  SHOW_PODS | SHOW_ROOT,
 	  "the node could not be looked at in full",
 	  "a scan that sees all", "hands-off:scan-incomplete" },
@@ -271,6 +290,9 @@ const struct rule triage_rules[] = {
 	  "[quarantine] automatic = yes, or `containerd-recover now`", "hands-off:not-automatic" },
 
 	/* Positive evidence. */
+	{ "unready-damage", RULE_CURE, unready_damage, STEP_RESTART, SHOW_CRI | SHOW_META,
+	  "containerd is READY without CRI that answers, and its meta.db is damaged",
+	  "CRI that answers, or a sound meta.db", "quarantine-root" },
 	{ "meta-damaged", RULE_CURE, meta_damaged, FRESH_ROOT, SHOW_META | SHOW_LEDGER,
 	  "meta.db is damaged, read by ourselves under its lock",
 	  "a sound meta.db", "quarantine-root" },
@@ -305,6 +327,12 @@ const struct rule triage_rules[] = {
 	  "not asking", "quarantine-root" },
 
 	/* Nothing to act on. */
+	{ "degraded", RULE_NONE, degraded, 0, SHOW_CRI | SHOW_META,
+	  "containerd was READY without CRI, for no damage that was found",
+	  "damage in meta.db; the log names the plugin that failed", "undecided" },
+	{ "hung-after-ready", RULE_NONE, hung_after_ready, 0, SHOW_CRI | SHOW_META,
+	  "containerd was READY and CRI did not answer in time, for no damage that was found",
+	  "damage in meta.db, or a longer [crash-loop] cri_timeout", "undecided" },
 	{ "count-ran-out", RULE_NONE, count_ran_out, 0, SHOW_LEDGER | SHOW_COUNT,
 	  "containerd fails to start again and again; whether the root is bloated could not be told in time",
 	  "a longer [bloat] probe, or `containerd-recover now`", "undecided" },
@@ -332,7 +360,7 @@ static const struct rule *first_match(const struct facts *facts, unsigned braked
 struct decision triage(const struct facts *facts)
 {
 	const struct rule *wanted = first_match(facts, 0, false), *rule;
-	bool fresh_root = !wanted->steps || wanted->steps & STEP_QUARANTINE;
+	bool fresh_root = !wanted->steps || wanted->steps & (STEP_QUARANTINE | STEP_RESTART);
 	struct decision decision;
 
 	if (fresh_root)

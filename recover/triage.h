@@ -17,6 +17,7 @@ enum triage_step {
 	STEP_PURGE = 1 << 3,
 	STEP_DEFER = 1 << 4, /* move aside what containerd would delete inside its start */
 	STEP_FREE_STATE = 1 << 5, /* end the pods of dead and hung shims, bundles aside */
+	STEP_RESTART = 1 << 6, /* containerd, so that its start judges and cures */
 };
 
 enum rule_kind {
@@ -43,6 +44,7 @@ enum triage_evidence {
 	SHOW_LOG = 1 << 11,
 	SHOW_SNAPSHOTS = 1 << 12,
 	SHOW_SHIMS = 1 << 13,
+	SHOW_CRI = 1 << 14,
 };
 
 struct rule {

@@ -243,6 +243,28 @@ int unit_stop(const char *unit, unsigned patience_sec)
 	return r < 0 ? r : wait_for(bus, unit, STOP_AFTER_KILL_SEC, stopped);
 }
 
+static int stopped_or_beyond(const char *active, bool queued)
+{
+	return !queued || (strcmp(active, "deactivating") != 0 && strcmp(active, "active") != 0);
+}
+
+int unit_restart(const char *unit, unsigned patience_sec)
+{
+	cleanup_bus sd_bus *bus = NULL;
+	cleanup_error sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = open_bus(&bus);
+
+	if (r == 0)
+		r = job(bus, "RestartUnit", unit);
+	if (r == 0)
+		r = wait_for(bus, unit, patience_sec, stopped_or_beyond);
+	if (r != -ETIMEDOUT)
+		return r;
+	r = sym_sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, "KillUnit", &error, NULL,
+				   "ssi", unit, "main", SIGKILL);
+	return r < 0 ? r : 0;
+}
+
 int unit_start(const char *unit, unsigned budget_sec)
 {
 	cleanup_bus sd_bus *bus = NULL;

@@ -14,6 +14,7 @@ usage: damage.py KIND FILE
   empty           cut to nothing
   text            overwritten with text
   page-zero:N     page N zeroed
+  bucket-zero:A/B the root page of bucket B in bucket A zeroed
 """
 
 import random
@@ -62,6 +63,27 @@ class Database:
                          fnv1a(self.data[start:start + CHECKSUM_AT]))
 
 
+    def items(self, page):
+        """Keys and values in the leaves below a page."""
+        data = self.data[page * PAGE:]
+        flags, count = struct.unpack_from("<HH", data, 8)
+        for at in range(HEADER, HEADER + 16 * count, 16):
+            if flags == 1:  # branch
+                yield from self.items(struct.unpack_from("<Q", data, at + 8)[0])
+            else:
+                _, pos, ksize, vsize = struct.unpack_from("<IIII", data, at)
+                key = at + pos
+                yield bytes(data[key:key + ksize]), bytes(data[key + ksize:key + ksize + vsize])
+
+    def bucket_page(self, path):
+        page = self.root_page()
+        for name in path.split("/"):
+            page = struct.unpack_from("<Q", dict(self.items(page))[name.encode()])[0]
+            if page == 0:
+                sys.exit(f"damage.py: bucket {name} is inline")
+        return page
+
+
 def damage(kind, db):
     kind, _, number = kind.partition(":")
     pages = len(db.data) // PAGE
@@ -89,6 +111,8 @@ def damage(kind, db):
         db.data[:] = b"not a database\n" * (len(db.data) // 15)
     elif kind == "page-zero":
         db.fill(int(number), 1)
+    elif kind == "bucket-zero":
+        db.fill(db.bucket_page(number), 1)
     else:
         sys.exit(f"damage.py: unknown kind '{kind}'")
 

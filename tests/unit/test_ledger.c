@@ -83,6 +83,48 @@ static void test_a_healthy_stretch_ends_a_loop(void)
 	CHECK(!summary_of(crashed, 60007).last_failed);
 }
 
+static void test_ready_without_cri_is_a_failed_start(void)
+{
+	const char *up = BOOT " 1 100 attempt a\n" BOOT " 2 100 ready a\n"
+			 BOOT " 60000 160 unready a hung\n";
+	cleanup_free char *stopped = NULL, *better = NULL, *other = NULL;
+	struct ledger_summary s = summary_of(up, 70000); /* READY for longer than a healthy one */
+
+	CHECK(s.up && s.last_failed);
+	CHECK_STR(s.up_invocation, "a");
+	CHECK_STR(s.unready, LEDGER_HUNG);
+	CHECK_EQ(s.failures, 1);
+	CHECK_EQ(s.failing_since_sec, 160);
+	CHECK_STR(s.invocations[0], "a");
+
+	/* However it is stopped, it counts once. */
+	CHECK(asprintf(&stopped, "%s" BOOT " 200000 300 stopped a timeout killed KILL\n"
+			         BOOT " 200001 300 attempt b\n", up) > 0);
+	s = summary_of(stopped, 200002);
+	CHECK(!s.up && s.last_failed);
+	CHECK_STR(s.unready, LEDGER_HUNG);
+	CHECK_EQ(s.failures, 1);
+	CHECK_EQ(s.timeouts, 0);
+	CHECK_STR(s.last_result, "unready");
+
+	/* And the next one has another fate. */
+	CHECK(asprintf(&better, "%s" BOOT " 200003 300 ready b\n" BOOT " 300000 400 stopped b success exited 0\n",
+		       stopped) > 0);
+	s = summary_of(better, 300001);
+	CHECK(!s.last_failed);
+	CHECK_STR(s.unready, "");
+	CHECK_EQ(s.failures, 0);
+	CHECK_EQ(s.failing_since_sec, 0);
+
+	/* Said of a start that is over. */
+	CHECK(asprintf(&other, "%s" BOOT " 200003 300 ready b\n" BOOT " 200004 300 unready a degraded\n",
+		       stopped) > 0);
+	s = summary_of(other, 200005);
+	CHECK_EQ(s.failures, 1);
+	CHECK_STR(s.unready, LEDGER_HUNG);
+	CHECK_EQ(summary_of(BOOT " 1 1 attempt a\n" BOOT " 2 1 ready a\n" BOOT " 3 1 unready a\n", 4).malformed, 1);
+}
+
 static void test_other_boots_and_rubbish_are_skipped(void)
 {
 	struct ledger_summary s =
@@ -183,6 +225,7 @@ int main(void)
 	RUN(test_three_failures_make_a_loop);
 	RUN(test_operators_do_not_count);
 	RUN(test_a_healthy_stretch_ends_a_loop);
+	RUN(test_ready_without_cri_is_a_failed_start);
 	RUN(test_other_boots_and_rubbish_are_skipped);
 	RUN(test_append_and_read_back);
 	RUN(test_torn_and_foreign_ledgers);

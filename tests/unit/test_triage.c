@@ -146,6 +146,39 @@ static void test_what_stops_the_freeing_of_the_state_directory(void)
 #undef CASE
 }
 
+static void test_no_cri_needs_damage_to_be_restarted_for(void)
+{
+	struct facts f = doomed();
+
+	f.ledger.failures = 1;
+	f.cri.up = true;
+	f.cri.state = CRI_HUNG;
+	f.meta.under_lock = false;
+	f.meta.lock = LOCK_BY_UNIT;
+	CHECK_STR(rule_of(&f), "unready-damage");
+	CHECK_EQ(triage(&f).steps, STEP_RESTART);
+	f.history.cooling_down = true; /* its start would be held back as well */
+	CHECK_STR(rule_of(&f), "cool-down");
+	f.history.cooling_down = false;
+	f.config.foreign_snapshotter = true;
+	CHECK_STR(rule_of(&f), "foreign-snapshotter");
+	f.config.foreign_snapshotter = false;
+	f.history.restarted = true;
+	CHECK_STR(rule_of(&f), "hung-after-ready");
+	f.history.restarted = false;
+	f.meta.state = DB_SOUND;
+	CHECK_STR(rule_of(&f), "hung-after-ready");
+	CHECK_EQ(triage(&f).steps, 0);
+	f.cri.state = CRI_DEGRADED;
+	CHECK_STR(rule_of(&f), "degraded");
+	/* Its next start, under the lock. */
+	f.cri.up = false;
+	f.meta.state = DB_DAMAGED;
+	f.meta.lock = LOCK_FREE;
+	f.meta.under_lock = true;
+	CHECK_STR(rule_of(&f), "meta-damaged");
+}
+
 /* Everything that must stop a quarantine, set on a node that deserves one. */
 static void vetoed(const struct facts *f, const char *id)
 {
@@ -365,6 +398,7 @@ int main(void)
 	RUN(test_shims_come_before_a_fresh_root);
 	RUN(test_a_few_dead_shims_wait_for_a_loop);
 	RUN(test_what_stops_the_freeing_of_the_state_directory);
+	RUN(test_no_cri_needs_damage_to_be_restarted_for);
 	RUN(test_each_cause_vetoes);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
