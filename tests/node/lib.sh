@@ -415,7 +415,7 @@ node_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.2f\n",
 # node_tree DIR: what is below, inode for inode, and neither what is mounted
 # there nor quarantines.
 node_tree() {
-    (cd "$(node_path "$1")" && find . -xdev -mindepth 1 -not -path './.quarantine*' -printf '%i %y %P\n' | sort -k 3)
+    (cd "$(node_path "$1")" && find . -xdev -mindepth 1 -not -path './.quarantine*' -not -name lost+found -printf '%i %y %P\n' | sort -k 3)
 }
 
 # The one quarantine there is.

@@ -15,8 +15,8 @@ networks() {
         node_run ip link add "$bridge" type bridge
         node_run ip link set "$bridge" up
         node_run ip netns add "of-$bridge"
-        node_run ip link add "veth0${bridge:0:6}" type veth peer name eth0 netns "of-$bridge"
-        node_run ip link set "veth0${bridge:0:6}" master "$bridge" up
+        node_run ip link add "veth-${bridge:0:6}" type veth peer name eth0 netns "of-$bridge"
+        node_run ip link set "veth-${bridge:0:6}" master "$bridge" up
     done
     # On containerd's own bridge, and of a netns that looks like CNI's.
     node_run ip netns add cni-12345678-1234-1234-1234-123456789abc
@@ -51,12 +51,13 @@ ways_out() {
 
 # Processes that only look like ours: another containerd's shim, and a pause.
 processes() {
-    cp "$BUILD/tests/node/pause" "$(node_path /usr/local/bin/containerd-shim-runc-v2)"
-    node_service othershim /usr/local/bin/containerd-shim-runc-v2 \
+    mkdir "$(node_path /opt/other)"
+    cp "$BUILD/tests/node/pause" "$(node_path /opt/other/containerd-shim-runc-v2)"
+    node_service othershim /opt/other/containerd-shim-runc-v2 \
         -namespace k8s.io -id "$other_id" -address /run/other/containerd.sock
 }
 
-purge_is_over() { ! node_run systemctl is-active --quiet 'containerd-recover-*'; }
+purge_is_over() { [ "$(node_property ActiveState containerd-recover-purge)" = inactive ]; }
 
 neighbours() {
     node_snapshot --without processes --without mounts --without links --without rules \
@@ -67,7 +68,7 @@ neighbours() {
     node_run ip -json link show | /usr/bin/python3 -c '
 import json, sys
 for link in json.load(sys.stdin):
-    if link["ifname"].startswith(("veth0", "vethdead", "docker", "cni-podman", "cali")):
+    if link["ifname"].startswith(("veth-", "vethdead", "docker", "cni-podman", "cali")):
         print(link["ifname"], link["ifindex"], link.get("master"), link["flags"])'
     node_run ip -n of-docker0 -brief link show eth0
     node_rules | grep -E 'podman|CNI-0123456789abcdef'
@@ -97,8 +98,8 @@ ok "nothing of containerd's old pods is left" node_until 30 node_nothing_left_of
 is "the neighbours are as they were" "$(neighbours)" "$(cat "$NODE/before")"
 
 ok "the purge comes to its end" node_until 30 purge_is_over
-is "all but the mount is gone" "$(node_tree "$(node_quarantine)/root" | cut -d' ' -f 2-)" $'d way\nd way/bind'
+is "all is gone but the mount and what is seen through it" "$(node_tree "$(node_quarantine)/root" | cut -d' ' -f 2-)" $'d way\nd way/bind\nf way/bind/file'
 is "and still the neighbours are as they were" "$(neighbours)" "$(cat "$NODE/before")"
-like "status names what is left" "$(node_run containerd-recover status 2>&1)" "way/bind|mount"
+like "what is left is named" "$(node_log -u containerd-recover-purge)" "way/bind cannot be deleted"
 node_run umount "$(node_quarantine)/root/way/bind"
 tap_done
