@@ -13,6 +13,7 @@
 #include "recover/command.h"
 #include "recover/fate.h"
 #include "recover/log.h"
+#include "recover/orphan.h"
 #include "recover/policy.h"
 #include "recover/reservation.h"
 #include "recover/run_lock.h"
@@ -32,6 +33,7 @@ struct look {
 	struct known known;
 	struct strangers strangers;
 	struct pools pools;
+	struct orphans_result orphans;
 	struct judged *judged;
 };
 
@@ -73,6 +75,9 @@ static int take_look(struct look *look)
 		r = strangers_scan(&look->config, &look->inventory, &look->strangers);
 	if (r == 0)
 		r = pools_scan(&look->config, &look->pools);
+	if (r == 0)
+		r = orphans_sweep(&look->config, &look->known, (int64_t)look->policy.min_age_sec, true,
+				  &look->orphans);
 	if (r < 0)
 		return r;
 	look->judged = calloc(look->inventory.sandbox_count + 1, sizeof(*look->judged));
@@ -144,6 +149,12 @@ static int release(struct look *look, const struct inventory *lost)
 	if (!results)
 		return -ENOMEM;
 	first = sweep_sandboxes(&look->config, lost, &options, &result);
+	r = orphans_sweep(&look->config, &look->known, (int64_t)look->policy.min_age_sec, false,
+			  &look->orphans);
+	/* Deleting takes its time, which containerd's start must not wait for. */
+	if (r == 0 && look->known.source == KNOWN_CRI)
+		r = orphans_purge(&look->config);
+	first = first < 0 ? first : r;
 	for (size_t i = 0; i < look->inventory.sandbox_count; i++)
 		if (look->judged[i].tried)
 			look->judged[i].result = results[next++];
@@ -192,6 +203,7 @@ static int report(const struct look *look, const struct cli *cli, bool acted)
 		.judged = look->judged,
 		.strangers = &look->strangers,
 		.pools = &look->pools,
+		.orphans = look->orphans,
 		.acted = acted,
 	};
 

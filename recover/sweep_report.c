@@ -103,6 +103,14 @@ static void print_summary(const struct sweep_report *report)
 	if (report->inventory->empty_reservation_count)
 		printf("%zu addresses are reserved for nobody\n",
 		       report->inventory->empty_reservation_count);
+	if (report->orphans.bundles)
+		printf("%zu bundles are half deleted\n", report->orphans.bundles);
+	if (report->orphans.snapshots)
+		printf("%zu snapshot directories are unknown to their database\n",
+		       report->orphans.snapshots);
+	if (report->orphans.waiting)
+		printf("%zu such directories wait to be deleted, by a sweep while containerd runs\n",
+		       report->orphans.waiting);
 	if (report->inventory->unreadable)
 		printf("%zu files could not be read\n", report->inventory->unreadable);
 	for (size_t i = 0; i < report->pools->count; i++) {
@@ -116,7 +124,8 @@ static void print_summary(const struct sweep_report *report)
 	}
 	if (report->acted)
 		printf("released %zu, not in full %zu\n", counts.released, counts.failed);
-	else if (counts.lost || report->inventory->empty_reservation_count)
+	else if (counts.lost || report->inventory->empty_reservation_count ||
+		 report->orphans.bundles || report->orphans.snapshots || report->orphans.waiting)
 		printf("nothing was changed; --yes releases what is lost\n");
 }
 
@@ -212,7 +221,7 @@ static json_t *report_to_json(const struct sweep_report *report)
 							   "reserved", (json_int_t)pool->reserved)) < 0)
 			return NULL;
 	}
-	return json_pack("{s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
+	return json_pack("{s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
 			 "acted", report->acted, "complete", report->inventory->complete, "known_by",
 			 known_name(report->known->source), "lost", (json_int_t)counts.lost, "live",
 			 (json_int_t)counts.live, "young", (json_int_t)counts.young, "foreign",
@@ -220,7 +229,10 @@ static json_t *report_to_json(const struct sweep_report *report)
 			 (json_int_t)counts.released, "failed", (json_int_t)counts.failed,
 			 "empty_reservations",
 			 (json_int_t)report->inventory->empty_reservation_count, "unreadable",
-			 (json_int_t)report->inventory->unreadable, "sandboxes", sandboxes,
+			 (json_int_t)report->inventory->unreadable, "orphan_bundles",
+			 (json_int_t)report->orphans.bundles, "orphan_snapshots",
+			 (json_int_t)report->orphans.snapshots, "orphans_waiting",
+			 (json_int_t)report->orphans.waiting, "sandboxes", sandboxes,
 			 "strangers", strangers, "networks", pools);
 }
 

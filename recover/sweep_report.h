@@ -6,6 +6,7 @@
 
 #include "recover/cli.h"
 #include "recover/fate.h"
+#include "recover/orphan.h"
 #include "scanners/inventory.h"
 #include "scanners/pool.h"
 #include "scanners/strangers.h"
@@ -25,6 +26,7 @@ struct sweep_report {
 	const struct judged *judged; /* one for each of the inventory */
 	const struct strangers *strangers;
 	const struct pools *pools;
+	struct orphans_result orphans;
 	bool acted; /* else it was a dry run */
 };
 

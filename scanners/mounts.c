@@ -15,17 +15,19 @@ static __typeof__(mnt_free_iter) *sym_mnt_free_iter;
 static __typeof__(mnt_table_next_fs) *sym_mnt_table_next_fs;
 static __typeof__(mnt_fs_get_target) *sym_mnt_fs_get_target;
 static __typeof__(mnt_fs_get_fstype) *sym_mnt_fs_get_fstype;
+static __typeof__(mnt_fs_get_fs_options) *sym_mnt_fs_get_fs_options;
 
 static const struct dl_symbol symbols[] = {
 	DL_SYMBOL(mnt_new_table_from_file), DL_SYMBOL(mnt_unref_table),
 	DL_SYMBOL(mnt_new_iter),	    DL_SYMBOL(mnt_free_iter),
 	DL_SYMBOL(mnt_table_next_fs),	    DL_SYMBOL(mnt_fs_get_target),
-	DL_SYMBOL(mnt_fs_get_fstype),
+	DL_SYMBOL(mnt_fs_get_fstype),	    DL_SYMBOL(mnt_fs_get_fs_options),
 };
 
 static int add(struct mounts *mounts, struct libmnt_fs *fs)
 {
 	const char *path = sym_mnt_fs_get_target(fs), *type = sym_mnt_fs_get_fstype(fs);
+	const char *options = sym_mnt_fs_get_fs_options(fs);
 	struct mount_entry *entry;
 
 	if (!path || !type)
@@ -35,7 +37,8 @@ static int add(struct mounts *mounts, struct libmnt_fs *fs)
 		return -ENOMEM;
 	entry->path = strdup(path);
 	entry->type = strdup(type);
-	return entry->path && entry->type ? 0 : -ENOMEM;
+	entry->options = strdup(options ? options : "");
+	return entry->path && entry->type && entry->options ? 0 : -ENOMEM;
 }
 
 static int read_table(struct libmnt_table *table, struct libmnt_iter *iter, struct mounts *ret)
@@ -77,6 +80,7 @@ void mounts_done(struct mounts *mounts)
 	for (size_t i = 0; i < mounts->count; i++) {
 		free(mounts->items[i].path);
 		free(mounts->items[i].type);
+		free(mounts->items[i].options);
 	}
 	free(mounts->items);
 	*mounts = (struct mounts){ 0 };

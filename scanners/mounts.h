@@ -9,6 +9,7 @@
 
 struct mount_entry {
 	char *path; /* mount point */
+	char *options; /* of the file system: an overlay's directories */
 	char *type; /* file system, "overlay", "tmpfs", "nsfs" */
 };
 

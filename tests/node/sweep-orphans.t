@@ -1,0 +1,49 @@
+#!/bin/bash
+# What no runtime cleans up: half-deleted bundles, snapshot directories that the
+# snapshotter's database does not know.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+snapshots=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots
+tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
+aside=/var/lib/containerd/.containerd-recover-orphans
+half=.$(printf 'ab%.0s' {1..32})
+
+node_prepare orphans
+node_install
+node_policy '[sweep]' 'min_age = 0'
+node_boot
+node_ready
+pod=$(node_pods a 2 | cut -d' ' -f1 | head -n 1)
+known=$(node_run ls "$snapshots" | sort)
+node_run sh -c "mkdir -p $snapshots/9001/fs/d $snapshots/9001/work $snapshots/9002/fs $snapshots/new-123 $snapshots/notes
+    echo data >$snapshots/9001/fs/d/file; mkdir -p $tasks/$half/rootfs $tasks/.other && mount -t tmpfs none $tasks/$half/rootfs && touch $tasks/$half/rootfs/x
+    mkdir /var/tmp/up /var/tmp/wk /var/tmp/mnt; mount -t overlay overlay -o lowerdir=$snapshots/9002/fs:/var/tmp/up /var/tmp/mnt"
+
+out=$(node_run containerd-recover sweep)
+like "with containerd up the half-deleted bundle alone is seen" "$out" "1 bundles are half deleted"
+unlike "and no snapshot" "$out" "snapshot directories"
+ok "it is removed" node_run containerd-recover sweep --yes
+is "with its mount, and nothing beside it" "$(node_run sh -c "ls -A $tasks | grep '^\.'; grep -c $half /proc/self/mountinfo")" ".other
+0"
+
+node_run systemctl stop containerd
+like "with containerd down the unknown snapshot is seen" "$(node_run containerd-recover sweep)" "1 snapshot directories are unknown"
+ok "sweep" node_run containerd-recover sweep --yes
+is "it is moved aside whole, what is mounted or nobody's to judge stays" \
+    "$(node_run sh -c "ls $snapshots; cat $aside/9001/fs/d/file" | sort)" "$(printf '%s\n' "$known" 9002 data new-123 notes | sort)"
+node_run flock /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/metadata.db sleep 100 &
+sleep 0.3
+node_run mkdir "$snapshots/9003"
+node_run containerd-recover sweep --yes >/dev/null
+ok "nothing moves while somebody has the database" node_run test -d "$snapshots/9003"
+node_run pkill -f 'sleep 100'
+
+node_run systemctl start containerd
+ok "containerd is back" node_ready
+ok "the pods are there" [ "$(node_cri list | wc -l)" = 2 ]
+like "what was moved aside waits" "$(node_run containerd-recover sweep)" "1 such directories wait"
+ok "sweep deletes it" node_run containerd-recover sweep --yes
+fails "it is gone" node_run test -e "$aside"
+ok "a container starts in the old pod" node_cri start "$pod" test.local/pause:1
+tap_done
