@@ -263,7 +263,7 @@ int preflight_command(int argc, char **argv)
 	policy_init(&policy);
 	limit_time(&policy);
 	r = cli_parse(argc, argv, CLI_PATHS,
-		      "Before containerd starts: note the start, cure a crash loop. Always exits with 0.",
+		      "Before containerd starts: note it, cure a crash loop. Always exits with 0.",
 		      NULL, &cli);
 	if (r >= 0)
 		return EXIT_OK;

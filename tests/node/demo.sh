@@ -62,7 +62,7 @@ node_run rm /var/lib/containerd-recover/hold
 released=$EPOCHREALTIME
 node_ready 60 || give_up "no recovery"
 tell "containerd answers CRI again, $(node_since "$released") s later"
-node_log -t containerd-recover | tail -n 12 | show
+node_log -t containerd-recover | tail -n 2 | fold -s -w 100 | show
 
 tell "forty new pods"
 pods new | show

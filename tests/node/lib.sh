@@ -114,10 +114,10 @@ JSON
 # Inside a container there is neither CAP_SYS_RESOURCE for negative OOM scores
 # nor, on machines with a hybrid hierarchy, a controller in cgroup2.
 node_configure_containerd() {
-    local major=${1%%.*}
+    local version=${1:-1}
     mkdir -p "$NODE/root/etc/containerd" "$NODE/root/usr/local/sbin"
     node_configure_runc
-    case ${major:-1} in
+    case ${version%%.*} in
     1) cat >"$NODE/root/etc/containerd/config.toml" ;;
     *) node_configure_containerd2 && return ;;
     esac <<'TOML'
