@@ -35,7 +35,8 @@ int free_state(struct situation *s, const struct decision *decision, struct free
 
 /*
  * Remove what earlier runs moved aside: mounts, bundles, runc's state, control
- * groups and sockets of those pods. Their manifests become <records>/<id>.json.
+ * groups and sockets of those pods; never of one that has a bundle in place
+ * (again). Their manifests become <records>/<id>.json.
  * Returns 0, or the first negative errno after trying all.
  */
 int free_state_finish(const struct config *config, int records_fd);

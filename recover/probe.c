@@ -53,7 +53,7 @@ static int64_t now_msec(void)
 /* Returns 1 with the invocation of the start that is READY, 0, or a negative errno. */
 static int what_is_up(const struct probe *probe, char ret[LEDGER_WORD])
 {
-	struct ledger_summary summary;
+	struct ledger_summary summary = { 0 };
 	struct ledger_clock now;
 	int r = ledger_clock_now(&now);
 

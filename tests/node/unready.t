@@ -7,6 +7,7 @@
 probe_is_done() { [ "$(node_property ActiveState containerd-recover-probe)" != active ]; }
 ledger() { node_run cat /var/lib/containerd-recover/containerd.service.ledger; }
 probe_log() { node_log -u containerd-recover-probe; }
+is_degraded() { ledger | grep -q "unready .* degraded"; }
 # containerd's processes so far: a restart by us would be one more.
 starts() { ledger | grep -c ' attempt '; }
 configure() { # SED EXPRESSION
@@ -64,7 +65,7 @@ configure 's/^version = 2/&\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]/'
 ok "with CRI disabled the probe ends" node_until 10 probe_is_done
 is "and says nothing" "$(ledger | grep -c unready)" 0
 configure 's/^disabled_plugins.*//; s/sandbox_image = .*/&\n  max_container_log_line_size = -1\n  stream_idle_timeout = "never"/'
-ok "a CRI that fails by its configuration is noticed" node_until 20 eval 'ledger | grep -q "unready .* degraded"'
+ok "a CRI that fails by its configuration is noticed" node_until 20 is_degraded
 ok "the probe ends" node_until 10 probe_is_done
 is "containerd was not restarted" "$(starts)" 1
 is "and nothing was set aside" "$(node_quarantines)" ""
