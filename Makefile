@@ -18,6 +18,7 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 # Linked: small, and needed on (almost) every path. Opened when first needed
 # (scanners/dl.h): the rest. Of those only the headers are used here.
 LINKED := jansson libmnl libbsd libmd inih
+LOADED_SMALL := jansson libmnl
 LOADED := libsystemd mount libarchive libcurl libcrypto
 
 SCANNERS_SRC := $(sort $(wildcard scanners/*.c scanners/*/*.c))
@@ -40,7 +41,8 @@ CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
 LDFLAGS.asan    := -fsanitize=address,undefined
 LDFLAGS.release := -pie -Wl,-z,relro,-z,now
 LINKED_CFLAGS  := $(shell pkg-config --cflags $(LINKED) $(LOADED) | sed 's/-I/-isystem /g')
-LINKED_LIBS    := $(shell pkg-config --libs $(LINKED))
+# libbsd and inih go in whole: loading three more objects costs a sixth of the fast path.
+LINKED_LIBS    := $(shell pkg-config --libs $(LOADED_SMALL)) -l:libbsd.a -l:libmd.a -l:libinih.a
 ALL_CFLAGS  := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -I. -I$(B) \
 	$(WARNINGS) $(CFLAGS.$(PROFILE)) $(LINKED_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed $(LDFLAGS.$(PROFILE)) $(LDFLAGS)

@@ -154,7 +154,7 @@ static void link_blobs(const struct run *run, const struct oci_image *oci)
 		const char *hex = digest_hex(oci->blobs[i].digest);
 
 		/* There already, or on a file system without links: it is copied, then. */
-		(void)linkat(run->store_fd, hex, run->new_store_fd, hex, 0);
+		(void)!linkat(run->store_fd, hex, run->new_store_fd, hex, 0);
 	}
 }
 

@@ -16,7 +16,7 @@
 #define CRI "io.containerd.grpc.v1.cri"
 #define KUBERNETES_NAMESPACE "k8s.io"
 
-enum { FEW = 64, FEW_DEPTH = 3 };
+enum { FEW = 64, FEW_DEPTH = 3, SLIGHT_LINKS = 4, SLIGHT_BYTES = 4096 };
 
 enum kind { BUNDLES, WORK, RECORDS };
 
@@ -38,6 +38,8 @@ static const struct origin {
 struct look {
 	int root_fd, state_fd;
 	int bundles_fd; /* <state>/TASKS, negative: none */
+	int ns_fd;	/* below it, the namespace last asked for; negative: none */
+	char *ns;
 	const struct deletions_known *known;
 	uint64_t stop_at;
 	struct timespec deadline;
@@ -64,14 +66,20 @@ static unsigned msec_left(const struct look *look)
 	return left > 1 ? (unsigned)left : 1;
 }
 
-static bool has_bundle(const struct look *look, const char *ns, const char *id)
+static void enter_namespace(struct look *look, const char *ns)
 {
-	cleanup_fd int ns_fd = -EBADF;
+	if (look->ns && strcmp(look->ns, ns) == 0)
+		return;
+	cleanup_close(&look->ns_fd);
+	free(look->ns);
+	look->ns = strdup(ns); /* NULL only means to open it again */
+	look->ns_fd = look->bundles_fd < 0 ? -ENOENT : dir_open_beneath(look->bundles_fd, ns);
+}
 
-	if (look->bundles_fd < 0)
-		return false;
-	ns_fd = dir_open_beneath(look->bundles_fd, ns);
-	return ns_fd >= 0 && faccessat(ns_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+static bool has_bundle(struct look *look, const char *ns, const char *id)
+{
+	enter_namespace(look, ns);
+	return look->ns_fd >= 0 && faccessat(look->ns_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Of a bundle that is known, whether anything of it lives. */
@@ -90,7 +98,7 @@ static bool bundle_lives(const struct inventory *inventory, const char *ns, cons
 	return !inventory->complete; /* what was not seen may live */
 }
 
-static bool has_living_bundle(const struct look *look, const char *ns, const char *id)
+static bool has_living_bundle(struct look *look, const char *ns, const char *id)
 {
 	if (!has_bundle(look, ns, id))
 		return false;
@@ -113,7 +121,7 @@ static bool has_record(const struct metadata *metadata, const char *id)
 }
 
 /* Will containerd delete it, as far as is known? */
-static bool is_dead(const struct look *look, enum kind kind, const char *group, const char *id)
+static bool is_dead(struct look *look, enum kind kind, const char *group, const char *id)
 {
 	switch (kind) {
 	case BUNDLES: /* hidden ones are skipped, and stay for ever */
@@ -127,6 +135,15 @@ static bool is_dead(const struct look *look, enum kind kind, const char *group, 
 		return !has_bundle(look, KUBERNETES_NAMESPACE, id);
 	}
 	return false;
+}
+
+/* At a glance: a directory that has neither many names nor many directories in it. */
+static bool is_slight(int group_fd, const char *id)
+{
+	struct stat st;
+
+	return fstatat(group_fd, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink <= SLIGHT_LINKS &&
+	       st.st_size <= SLIGHT_BYTES;
 }
 
 /* Up to FEW entries cheaply, by one thread. Returns how many, FEW for more or deeper. */
@@ -190,6 +207,9 @@ static int look_at(struct look *look, const struct origin *origin, int group_fd,
 	int r;
 
 	if (origin->kind != BUNDLES && !is_dead(look, origin->kind, group, id))
+		return 0;
+	/* Every living pod has a bundle; the first look may not open them all. */
+	if (origin->kind == BUNDLES && !look->known && is_slight(group_fd, id))
 		return 0;
 	fd = dir_open_beneath(group_fd, id);
 	if (fd < 0)
@@ -265,6 +285,7 @@ int deletions_scan(int root_fd, int state_fd, const struct deletions_known *know
 		.root_fd = root_fd,
 		.state_fd = state_fd,
 		.bundles_fd = bundles_fd,
+		.ns_fd = -EBADF,
 		.known = known,
 		.stop_at = stop_at,
 		.found = { .complete = true },
@@ -280,6 +301,8 @@ int deletions_scan(int root_fd, int state_fd, const struct deletions_known *know
 	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(origins); i++)
 		r = look_in(&look, &origins[i]);
+	cleanup_close(&look.ns_fd);
+	free(look.ns);
 	if (r < 0) {
 		deletions_done(&look.found);
 		return r;
