@@ -275,7 +275,9 @@ static void unmark_pending(const struct data_root *place)
 {
 	cleanup_tickets char **ids = NULL;
 
-	if (tickets_list(place, &ids) == 0)
+	/* A directory that is not empty has freed pods for `finish`. */
+	if (tickets_list(place, &ids) == 0 &&
+	    (rmdir(RECORDS_PATH "/freed") == 0 || errno == ENOENT))
 		(void)unlink(RECORDS_PATH "/pending");
 }
 
