@@ -282,7 +282,7 @@ static void test_the_log_alone_needs_a_loop_of_one_kind(void)
 {
 	struct facts f = logged();
 
-	CHECK_STR(rule_of(&f), "log-quarantine");
+	CHECK_STR(rule_of(&f), "logged-damage");
 #define NOT_WITH(change) \
 	do { \
 		f = logged(); \
@@ -303,7 +303,7 @@ static void test_the_log_alone_needs_a_loop_of_one_kind(void)
 	f = logged();
 	f.log.needs_unchanged = false;
 	f.ledger.changed = ANSWER_YES;
-	CHECK_STR(rule_of(&f), "log-quarantine");
+	CHECK_STR(rule_of(&f), "logged-damage");
 }
 
 static void test_a_cause_in_the_log_stops_a_guess_but_not_a_proof(void)
@@ -312,11 +312,11 @@ static void test_a_cause_in_the_log_stops_a_guess_but_not_a_proof(void)
 
 	f.log.verdict = LOG_SAYS_HANDS_OFF;
 	f.count.bloated = true;
-	vetoed(&f, "log-hands-off");
+	vetoed(&f, "logged-cause");
 	f.meta.state = DB_DAMAGED;
 	CHECK_STR(rule_of(&f), "meta-damaged");
 	(void)snprintf(f.log.class, sizeof(f.log.class), "io-error");
-	vetoed(&f, "log-failing-disk");
+	vetoed(&f, "failing-disk");
 	(void)snprintf(f.log.class, sizeof(f.log.class), "io-error-like");
 	CHECK_STR(rule_of(&f), "meta-damaged");
 	f.ledger.last_failed = false; /* what it said is over */
