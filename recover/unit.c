@@ -255,7 +255,7 @@ int unit_restart(const char *unit, unsigned patience_sec)
 	int r = open_bus(&bus);
 
 	if (r == 0)
-		r = job(bus, "RestartUnit", unit);
+		r = job(bus, "TryRestartUnit", unit);
 	if (r == 0)
 		r = wait_for(bus, unit, patience_sec, stopped_or_beyond);
 	if (r != -ETIMEDOUT)

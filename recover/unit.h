@@ -29,8 +29,8 @@ int unit_stop(const char *unit, unsigned patience_sec);
 int unit_start(const char *unit, unsigned budget_sec);
 
 /*
- * Restart @unit as `systemctl restart` does, with whatever depends on it; not
- * waited for, but for a main process that has not gone after @patience_sec,
+ * Restart @unit as `systemctl try-restart` does, with whatever depends on it, and
+ * not if it was stopped meanwhile. It is not waited for, but for a main process that has not gone after @patience_sec,
  * which is killed. Returns 0 or a negative errno.
  */
 int unit_restart(const char *unit, unsigned patience_sec);

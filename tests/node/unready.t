@@ -60,6 +60,22 @@ ok "one quarantine" node_quarantine
 ok "three pods again" node_pods newer 3
 node_remove_pods
 
+# The same, with an operator who wants nothing done.
+node_run systemctl stop containerd
+node_forget
+node_run touch /var/lib/containerd-recover/hold
+node_damage meta-checksum
+node_run systemctl start containerd
+ok "under a hold it is noticed" node_until 20 is_degraded
+ok "and the probe ends" node_until 10 probe_is_done
+like "saying what held it" "$(probe_log)" "rule hold, which held unready-damage back"
+is "containerd was not restarted" "$(starts)" 1
+is "nothing was set aside" "$(node_quarantines)" ""
+node_run rm /var/lib/containerd-recover/hold
+node_run systemctl restart containerd
+ok "without the hold a restart cures it" node_ready 30
+ok "one quarantine again" node_quarantine
+
 # Causes that are nobody's data.
 configure 's/^version = 2/&\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]/'
 ok "with CRI disabled the probe ends" node_until 10 probe_is_done
