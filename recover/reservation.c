@@ -138,7 +138,7 @@ static int has_other_link_up(const struct sandbox *sandbox)
 {
 	cleanup_links_netns struct mnl_socket *socket = NULL;
 	cleanup_links struct links links = { 0 };
-	int id, r = links_netns_open(&socket);
+	int id = -1, r = links_netns_open(&socket);
 
 	if (r == 0)
 		r = links_netns_id(socket, sandbox->netns, &id);

@@ -40,8 +40,11 @@ static bool is_ours(const struct scan *scan, const char *kind, const char *name)
 
 static int add(struct scan *scan, const char *kind, char *name, const char *why)
 {
-	struct stranger *stranger = name ? ARRAY_ADD(scan->found->items, scan->found->count) : NULL;
+	struct stranger *stranger;
 
+	if (!name)
+		return -ENOMEM;
+	stranger = ARRAY_ADD(scan->found->items, scan->found->count);
 	if (!stranger) {
 		free(name);
 		return -ENOMEM;
