@@ -20,11 +20,11 @@ enum {
 	ANSWER_MSEC = 10000, /* RTNL can be busy; a kernel that never answers is a failure */
 	BATCH = 64,	     /* messages in flight: each answer takes room in the socket */
 	/* How many share a group, to begin with and at most; see adapt(). */
-	DOWN_FIRST = 64,
+	DOWN_FIRST = 32,
 	DOWN_MOST = 256,
 	DELETE_FIRST = 16,
 	DELETE_MOST = 64,
-	HOLD_MSEC = 50, /* aim for RTNL: the bound is 100 */
+	HOLD_MSEC = 40, /* aim for RTNL: the bound is 100 */
 };
 /* Group numbers are the administrator's. Ours is far away, and checked to be free. */
 #define FIRST_GROUP 0x63740000U

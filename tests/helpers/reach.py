@@ -2,9 +2,10 @@
 """Asks pods all the time until told to stop, and says how many answers failed.
 
 usage: reach.py FILE ADDRESS... [HOST:PORT...]
+       reach.py serve PORT
 
 Pings each ADDRESS and connects to each HOST:PORT, again and again, until FILE
-exists. Prints "asked N failed N".
+exists. Prints "asked N failed N". `serve` answers such connections.
 """
 
 import os
@@ -13,7 +14,7 @@ import struct
 import sys
 import time
 
-TIMEOUT = 1.0
+TIMEOUT = 3.0
 PAUSE = 0.005
 
 
@@ -50,7 +51,15 @@ def connect(where):
         return False
 
 
+def serve(port):
+    with socket.create_server(("", int(port)), backlog=1024) as server:
+        while True:
+            server.accept()[0].close()
+
+
 def main(stop, *targets):
+    if stop == "serve":
+        serve(*targets)
     asked = failed = 0
     while not os.path.exists(stop):
         for target in targets:

@@ -8,11 +8,9 @@ export NODE_SUBNET=10.244.96.0/22
 
 pods=${SWEEP_PODS:-250} processes=40
 
-# One measurement on the machine at a time.
-measured() { flock /tmp/measure.lock "$@"; }
 field() { sed -n "s/^$1 \([0-9.]*\) ms.*/\1/p"; }
 ratio() { awk "BEGIN { printf \"%.1f\", $1 / $2 }"; }
-way() { measured nsenter --target "$(node_leader)" --mount --uts --ipc --net --pid --cgroup --wd=/ \
+way() { nsenter --target "$(node_leader)" --mount --uts --ipc --net --pid --cgroup --wd=/ \
     env PARALLEL="${PARALLEL:-4}" /var/lib/clear_way /run/containerd "$@"; }
 
 # The longest that anybody waited for RTNL while COMMAND ran, in ms.
@@ -55,7 +53,7 @@ node_run sh -c 'ip link add cmp0 type bridge && ip link set cmp0 up
     for i in $(seq '"$pods"'); do echo "link add cmp$i master cmp0 type veth peer name eth0 netns cmp-$i"; echo "link set cmp$i up"; done | ip -batch -'
 start=${EPOCHREALTIME/./}
 # shellcheck disable=SC2016
-measured nsenter --target "$(node_leader)" --net sh -c 'for i in $(seq '"$pods"'); do ip link delete cmp$i; done'
+nsenter --target "$(node_leader)" --net sh -c 'for i in $(seq '"$pods"'); do ip link delete cmp$i; done'
 by_hand=$(((${EPOCHREALTIME/./} - start) / 1000))
 
 # Half of the sandboxes are swept one by one, a quarter's links are deleted alone.

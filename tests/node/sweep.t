@@ -117,8 +117,8 @@ like "the table names the pod" "$(node_run containerd-recover sweep)" "default/o
 web=$(tail -n 1 "$NODE/live" | cut -d' ' -f3)
 # shellcheck disable=SC2016
 netns=$(node_run sh -c 'for n in /run/netns/cni-*; do ip netns exec "${n##*/}" ip -o addr | grep -qw "$1" && echo "${n##*/}"; done' sh "$web")
-node_run ip netns exec "$netns" /usr/bin/python3 -m http.server 80 >/dev/null 2>&1 </dev/null &
 cp "$node_helpers/reach.py" "$NODE/varlib/"
+node_run ip netns exec "$netns" /usr/bin/python3 /var/lib/reach.py serve 80 >/dev/null 2>&1 </dev/null &
 ok "the host port is served" node_until 5 node_run sh -c "timeout 1 bash -c '</dev/tcp/10.244.96.1/8081'"
 mapfile -t addresses < <(cut -d' ' -f3 "$NODE/live")
 node_run /usr/bin/python3 /var/lib/reach.py /run/stop "${addresses[@]}" 10.244.96.1:8081 >"$NODE/reached" 2>&1 &
