@@ -285,12 +285,13 @@ int cri_wait_ready(const char *address, unsigned budget_msec, struct cri_status 
 		now = now_msec();
 		if (r == -ELIBACC || r == -ENOMEM || now + WAIT_PAUSE_MSEC >= end)
 			return r;
-		if (r != -EOPNOTSUPP)
+		/* A refusal that is cut short on its way is an -EPROTO. */
+		if (r != -EOPNOTSUPP && r != -EPROTO)
 			degraded_since = 0;
-		else if (!degraded_since)
+		else if (r == -EOPNOTSUPP && !degraded_since)
 			degraded_since = now;
-		else if (now - degraded_since >= DEGRADED_MSEC)
-			return r;
+		else if (degraded_since && now - degraded_since >= DEGRADED_MSEC)
+			return -EOPNOTSUPP;
 		(void)nanosleep(&pause, NULL); /* shorter by a signal does no harm */
 		now = now_msec();
 	}

@@ -28,6 +28,7 @@ static __typeof__(curl_slist_free_all) *sym_curl_slist_free_all;
 enum {
 	FRAME_HEADER = 5,		/* flag byte, length in network order */
 	ANSWER_MAX = 16 * 1024 * 1024,	/* containerd's own limit for a message */
+	RESET_TRIES = 16,
 	GRPC_DEADLINE_EXCEEDED = 4,
 	GRPC_UNIMPLEMENTED = 12,
 	GRPC_UNAVAILABLE = 14,
@@ -110,6 +111,8 @@ static int transport_error(CURL *curl, CURLcode code)
 		return 0;
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
+	case CURLE_HTTP2_STREAM:
+		return -ECONNRESET;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
 	case CURLE_COULDNT_CONNECT:
@@ -169,6 +172,7 @@ static int perform(CURL *curl, const char *socket_path, const char *url,
 	    set(curl, CURLOPT_POSTFIELDSIZE, (long)size) != CURLE_OK ||
 	    set(curl, CURLOPT_HTTPHEADER, headers) != CURLE_OK ||
 	    set(curl, CURLOPT_TIMEOUT_MS, (long)budget_msec) != CURLE_OK ||
+	    set(curl, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
 	    set(curl, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
 	    set(curl, CURLOPT_PROXY, "") != CURLE_OK ||
 	    set(curl, CURLOPT_WRITEFUNCTION, take_body) != CURLE_OK ||
@@ -229,6 +233,11 @@ int grpc_call(const char *address, const char *method, const uint8_t *request, s
 	r = headers && curl ? perform(curl, address, url, headers, body, FRAME_HEADER + size,
 				      budget_msec, &answer)
 			    : -ENOMEM;
+	/* The reset behind a refusal may overtake its status. What only asks can ask again. */
+	for (int i = 0; i < RESET_TRIES && r == -ECONNRESET && answer.status < 0 && answer.size == 0; i++)
+		r = perform(curl, address, url, headers, body, FRAME_HEADER + size, budget_msec, &answer);
+	if (r == -ECONNRESET)
+		r = -EPROTO;
 	sym_curl_easy_cleanup(curl);
 	sym_curl_slist_free_all(headers);
 	received = answer.data;
