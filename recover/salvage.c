@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/param.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "recover/log.h"
@@ -158,10 +160,31 @@ static void link_blobs(const struct run *run, const struct oci_image *oci)
 	}
 }
 
+/* Who listens there: 0 if nobody does. */
+static pid_t server_pid(const char *address)
+{
+	static const char scheme[] = "unix://";
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (strncmp(address, scheme, strlen(scheme)) == 0)
+		address += strlen(scheme);
+	if (fd < 0 || strlen(address) >= sizeof(name.sun_path))
+		return 0;
+	memcpy(name.sun_path, address, strlen(address) + 1);
+	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return 0;
+	return peer.pid;
+}
+
 static int import(const struct run *run, const struct oci_image *oci, size_t names,
 		  struct salvage_image *image)
 {
 	cleanup_free char *output = NULL;
+	pid_t server = server_pid(run->config->address);
 	struct salvage_import importing;
 	int r, ended;
 
@@ -182,6 +205,9 @@ static int import(const struct run *run, const struct oci_image *oci, size_t nam
 		return r;
 	if (r == -ETIMEDOUT)
 		return set_outcome(image, SALVAGE_NO_TIME, NULL);
+	/* It was stopped or it crashed: the next start's run goes on. */
+	if (r < 0 && server_pid(run->config->address) != server)
+		return -ENOTCONN;
 	if (r < 0)
 		return set_outcome(image, SALVAGE_FAILED,
 				   text_print("%s", output && *output ? output : strerror(-r)));
