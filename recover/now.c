@@ -170,7 +170,7 @@ int now_command(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	if (!cli.dry_run) {
-		lock = run_lock();
+		lock = run_lock_patiently();
 		if (lock < 0) {
 			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
 			return EXIT_FAILED;

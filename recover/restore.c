@@ -178,7 +178,7 @@ int restore_command(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	if (!cli.dry_run) {
-		lock = run_lock();
+		lock = run_lock_patiently();
 		if (lock < 0) {
 			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
 			return EXIT_FAILED;

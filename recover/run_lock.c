@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "recover/file.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+
+enum { PAUSE_MSEC = 50, PATIENCE_SEC = 45 };
 
 int run_lock(void)
 {
@@ -21,4 +24,14 @@ int run_lock(void)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	return take_fd(&fd);
+}
+
+int run_lock_patiently(void)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
+	int fd;
+
+	for (int i = 0; (fd = run_lock()) == -EBUSY && i < PATIENCE_SEC * 1000 / PAUSE_MSEC; i++)
+		(void)nanosleep(&pause, NULL); /* a shorter one only asks sooner */
+	return fd;
 }

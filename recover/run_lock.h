@@ -8,4 +8,10 @@
 /* Returns an fd that holds the lock until closed, -EBUSY, or another negative errno. */
 int run_lock(void);
 
+/*
+ * The same for a person's command, which waits for as long as a preflight may
+ * take. Its caller logs; -EBUSY only after that.
+ */
+int run_lock_patiently(void);
+
 #endif
