@@ -20,11 +20,12 @@
 #include "recover/quarantine.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
+#include "recover/unit.h"
 #include "scanners/cleanup.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
-enum { LOCK_TRIES = 150 };
+enum { LOCK_TRIES = 150, STOP_PATIENCE_SEC = 10 };
 
 /* Why this ticket cannot be restored, or NULL. */
 static const char *obstacle(const struct situation *s, const struct ticket *ticket)
@@ -47,15 +48,18 @@ static const char *obstacle(const struct situation *s, const struct ticket *tick
 	return NULL;
 }
 
-static int open_ticket(const struct situation *s, const char *id, struct ticket *ret)
+static int open_ticket(const struct situation *s, const char *id, bool lock, struct ticket *ret)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
 	const char *why;
 	int r;
 
-	/* A sweep holds it for seconds; a purge that has begun is waited for in vain. */
-	for (int i = 0; (r = ticket_open(&s->place, id, ret)) == -EBUSY && i < LOCK_TRIES; i++)
+	/* By hand somebody may be at it too; a purge that has begun is waited for in vain. */
+	r = lock ? ticket_open(&s->place, id, ret) : ticket_peek(&s->place, id, ret);
+	for (int i = 0; r == -EBUSY && i < LOCK_TRIES; i++) {
 		(void)nanosleep(&pause, NULL);
+		r = ticket_open(&s->place, id, ret);
+	}
 	if (r == -ENOENT)
 		log_error("there is no quarantine '%s'; `containerd-recover status` lists them", id);
 	else if (r == -EBUSY)
@@ -86,6 +90,18 @@ static int note_interim(struct ticket *ticket, const struct inventory *lost)
 	return text ? file_replace(ticket->fd, "manifest.json", text, strlen(text), 0600) : -ENOMEM;
 }
 
+/* What they had begun of the old root's aftermath goes on at containerd's next start. */
+static void stop_background(void)
+{
+	static const char *const units[] = {
+		"containerd-recover-finish.service",
+		"containerd-recover-purge.service",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		(void)unit_stop(units[i], STOP_PATIENCE_SEC); /* not installed, or not running */
+}
+
 static int put_back(const struct cli *cli, const char *id, struct incident_report *report)
 {
 	struct situation_options options = { .overrides = cli->paths, .by_hand = true, .down = true };
@@ -96,7 +112,7 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 	int r = situation_look(&options, NULL, &s);
 
 	if (r == 0)
-		r = open_ticket(&s, id, &ticket);
+		r = open_ticket(&s, id, true, &ticket);
 	if (r < 0)
 		return r;
 	if (s.facts.meta.lock != LOCK_FREE && s.facts.meta.lock != LOCK_NO_FILE) {
@@ -149,7 +165,7 @@ static int check(const struct cli *cli, struct situation *s)
 		log_error("the data root is not known: %s", s->facts.config.config_problem);
 		return EXIT_FAILED;
 	}
-	if (open_ticket(s, cli->argument, &ticket) < 0)
+	if (open_ticket(s, cli->argument, false, &ticket) < 0)
 		return EXIT_FAILED;
 	print_plan(s, &ticket);
 	if (cli->dry_run)
@@ -191,6 +207,7 @@ int restore_command(int argc, char **argv)
 	s.meta_fd = -EBADF;
 	stopwatch_start(&whole);
 	printf("Restoring:\n");
+	stop_background();
 	if (bring_down(&s.config) < 0)
 		return EXIT_FAILED;
 	stopwatch_start(&watch);
