@@ -61,6 +61,7 @@ help:
 #: make check-unit      the unit and command-line tests alone
 #: make check-node      the tests on a real systemd + containerd + CNI node
 #: make check-matrix    the same story on containerd 1.7 and 2.1 (debootstrap, needs a network)
+#: make figures         the times that the node tests take, checked against their bounds
 #: make bench           figures for docs/BENCHMARKS.md
 #: make demo            a crash loop and its cure on a throw-away real node
 #: make lint            clang-tidy, cppcheck, shellcheck, man page, size caps
@@ -117,6 +118,12 @@ check-node: helpers $(B)/containerd-recover
 
 check-matrix: helpers $(B)/containerd-recover
 	tests/node/matrix.sh $(B)
+
+# The figures that tests on a node take, as checks: for a machine with nothing else to do.
+.PHONY: figures
+figures: helpers $(B)/containerd-recover
+	for t in crash-loop outage salvage salvage-big sweep-many; do \
+		FIGURES=1 BUILD=$(CURDIR)/$(B) tests/node/$$t.t || exit 1; done
 
 .PHONY: helpers
 helpers: $(HELPERS)

@@ -68,6 +68,16 @@ unlike() {
     fi
 }
 
+# figure NAME GOT LIMIT: a measured time or ratio. Always shown; a check only with
+# FIGURES=1 (`make figures`), since a test must not fail for a busy machine.
+figure() {
+    if [ "${FIGURES:-0}" = 1 ]; then
+        at_most "$@"
+    else
+        diag "figure: $1: $2, wanted at most $3"
+    fi
+}
+
 # at_most NAME GOT LIMIT: both numbers, fractions allowed.
 at_most() {
     tap_result "$(awk -v got="$2" -v limit="$3" 'BEGIN { print !(got != "" && got + 0 <= limit + 0) }')" \

@@ -48,7 +48,7 @@ ok "containerd is back" node_ready 40
 ready=$(node_log -u containerd -o short-unix | awk '/successfully booted/ { t = $1 } END { print t }')
 pause_there() { "$BUILD/tests/helpers/criask" "$(node_path /run/containerd/containerd.sock)" 1000 has test.local/pause:1 | grep -qx there; }
 ok "the pause image is there" node_until 5 pause_there
-at_most "seconds from READY to the pause image" "$(awk -v a="$ready" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')" 1.5
+figure "seconds from READY to the pause image" "$(awk -v a="$ready" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')" 1.5
 ok "pods start without a pull" node_cri run b 3
 ok "the salvage is recorded" node_until 60 salvaged
 diag "from the crash: $(node_since "$started") s"

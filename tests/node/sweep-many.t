@@ -43,8 +43,8 @@ node_run sh -c 'pkill -KILL -f "$(paste -sd"|" /var/lib/gone)"; pids=
 rtnl_during way clear t1 /var/lib/lost.json 2>"$NODE/cleared"
 diag "$(cat "$NODE/cleared")"
 like "all is cleared" "$(cat "$NODE/cleared")" "shims $processes containers $processes bundles $processes links $pods released $pods kept 0 failed 0"
-at_most "inventory and clearing, ms" "$(awk '/ ms, / { sum += $2 } END { print sum }' "$NODE/cleared")" 300
-at_most "RTNL held while links go down, ms" "$(cat "$NODE/rtnl")" 100
+figure "inventory and clearing, ms" "$(awk '/ ms, / { sum += $2 } END { print sum }' "$NODE/cleared")" 300
+figure "RTNL held while links go down, ms" "$(cat "$NODE/rtnl")" 100
 
 # The manual procedure, on as many links of the same kind.
 # shellcheck disable=SC2016
@@ -74,13 +74,13 @@ is "80 are swept" "$(cat "$NODE/single" "$NODE/several" | grep -c 'released 10 f
 one=$(field sweep <"$NODE/single" | awk '{ sum += $1 } END { print sum }')
 several=$(field sweep <"$NODE/several" | awk '{ sum += $1 } END { print sum }')
 diag "40 sandboxes one by one $one ms, several at once $several ms"
-at_most "several at once, of the time of one by one" "$(ratio "$several" "$one")" 0.625
+figure "several at once, of the time of one by one" "$(ratio "$several" "$one")" 0.625
 
 rtnl_during way links t1 /var/lib/links.json 2>"$NODE/deleted"
 diag "$(cat "$NODE/deleted")" "$pods by hand: $by_hand ms"
 like "links deleted" "$(cat "$NODE/deleted")" "deleted $((pods - 80)) failed 0"
-at_most "times as fast as by hand, inverted" "$(awk "BEGIN { print $(field links <"$NODE/deleted") / ($by_hand * ($pods - 80) / $pods) }")" 0.083
-at_most "RTNL held while links are deleted, ms" "$(cat "$NODE/rtnl")" 100
+figure "times as fast as by hand, inverted" "$(awk "BEGIN { print $(field links <"$NODE/deleted") / ($by_hand * ($pods - 80) / $pods) }")" 0.083
+figure "RTNL held while links are deleted, ms" "$(cat "$NODE/rtnl")" 100
 
 way sweep t1 /var/lib/links.json 2>"$NODE/rest"
 like "the rest is swept" "$(cat "$NODE/rest")" "sandboxes $pods released $pods failed 0"
