@@ -59,6 +59,7 @@ help:
 #: make                 build/debug/containerd-recover (PROFILE=debug|asan|release, CC=gcc|clang)
 #: make check           as root: lint aside, every test: unit, cli, layers, real nodes
 #: make check-unit      the unit and command-line tests alone
+#: make check-asan      the same under AddressSanitizer and UBSan
 #: make check-node      the tests on a real systemd + containerd + CNI node
 #: make check-matrix    the same story on containerd 1.7 and 2.1 (debootstrap, needs a network)
 #: make figures         the times that the node tests take, checked against their bounds
@@ -112,6 +113,11 @@ check: layers helpers $(B)/containerd-recover $(UNIT_TESTS)
 
 check-unit: helpers $(B)/containerd-recover $(UNIT_TESTS)
 	tests/run $(B) unit cli
+
+# The unit and command-line tests under AddressSanitizer and UBSan.
+.PHONY: check-asan
+check-asan:
+	$(MAKE) PROFILE=asan check-unit
 
 check-node: helpers $(B)/containerd-recover
 	tests/run $(B) node
