@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "recover/triage.h"
 #include "recover/triage_input.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -213,6 +214,19 @@ static void test_a_last_start_that_differs(void)
 	CHECK_STR(signature_info(full.signature)->id, "log-no-space");
 }
 
+/* modprobe's line may fail and does, where there is no kmod. */
+static void test_an_ignored_command_is_no_cause(void)
+{
+	struct signature_finding finding = judge(
+		STARTING("1")
+		"Nov 23 10:15:01 n (modprobe)[2]: containerd.service: Unable to locate executable "
+		"'/sbin/modprobe': No such file or directory\n"
+		"Nov 23 10:15:01 n (modprobe)[2]: containerd.service: Failed at step EXEC spawning "
+		"/sbin/modprobe: No such file or directory\n" PANIC("1"));
+
+	CHECK_EQ(finding.verdict, SIGNATURE_QUARANTINE);
+}
+
 /* The same panic, with one thing changed that makes it somebody else's. */
 static void test_who_panics(void)
 {
@@ -355,7 +369,7 @@ static char *section_of(const char *manual, const char *id)
 static void test_manual(void)
 {
 	cleanup_free char *manual = NULL;
-	unsigned headings = 0;
+	unsigned headings = 0, rules = 0;
 
 	if (!CHECK_EQ(dir_read_path(MANUAL, FILE_MAX, &manual, NULL), 0))
 		return;
@@ -375,7 +389,9 @@ static void test_manual(void)
 	}
 	for (const char *at = manual; (at = strstr(at, "\n### log-")); at++)
 		headings++;
-	CHECK_EQ(headings, SIGNATURE_COUNT);
+	for (size_t i = 0; i < triage_rule_count; i++)
+		rules += strncmp(triage_rules[i].id, "log-", 4) == 0;
+	CHECK_EQ(headings, SIGNATURE_COUNT + rules);
 }
 
 int main(void)
@@ -384,6 +400,7 @@ int main(void)
 	RUN(test_real_cases);
 	RUN(test_starts_are_counted);
 	RUN(test_a_last_start_that_differs);
+	RUN(test_an_ignored_command_is_no_cause);
 	RUN(test_who_panics);
 	RUN(test_systemd_given_apart);
 	RUN(test_evidence_is_the_deciding_line);
