@@ -35,7 +35,9 @@ node_data=/var/lib/containerd
 node_prepare() {
     local lower=${2:-${NODE_LOWER:-/}}
     [ "$(id -u)" = 0 ] || { echo "tests on a node need root" >&2; exit 1; }
+    node_end_orphans
     NODE=$(mktemp -d "$node_base/recover-$1.XXXXXX")
+    node_process "$$" >"$NODE/owner"
     node_all+=("$NODE")
     node_name=$(basename "$NODE" | tr -cd 'a-zA-Z0-9-')
     mkdir "$NODE"/{upper,work,root,varlib}
@@ -278,6 +280,19 @@ node_end() { # DIR
     fi
     chattr -R -i "$1/varlib" 2>/dev/null
     rm -rf "$1"
+}
+
+# A process as "PID START", which no later process has.
+node_process() { sed -n 's/^\([0-9]*\) .*) \(.*\)/\1 \2/p' "/proc/$1/stat" 2>/dev/null | awk '{ print $1, $21 }'; }
+
+# Nodes of scripts that were killed too hard to end them.
+node_end_orphans() {
+    local file owner
+    for file in "$node_base"/recover-*/owner; do
+        owner=$(cat "$file" 2>/dev/null)
+        [ -n "$owner" ] || continue
+        [ "$(node_process "${owner%% *}")" = "$owner" ] || node_end "${file%/owner}"
+    done
 }
 
 # Dead processes leave their cgroups a moment later.
