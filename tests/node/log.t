@@ -8,11 +8,11 @@
 root=$node_data
 meta_db=$root/io.containerd.metadata.v1.bolt/meta.db
 
-config() { node_run "$BUILD/tests/helpers/show_config" | sed -n "s/^$1 //p"; }
+config() { node_run /var/lib/show_config | sed -n "s/^$1 //p"; }
 
 # What the journal says of the starts in $failed.
 judge() {
-    node_run "$BUILD/tests/helpers/judge_journal" "${failed[@]}"
+    node_run /var/lib/judge_journal "${failed[@]}"
 }
 
 failed_starts() { [ "$(node_run sh -c 'cat /run/failed 2>/dev/null | wc -l')" -ge "$1" ]; }
@@ -36,6 +36,8 @@ healthy() {
 }
 
 node_prepare log
+# Where the node sees them, wherever the build is.
+cp "$BUILD/tests/helpers/show_config" "$BUILD/tests/helpers/judge_journal" "$NODE/varlib/"
 node_fast_restarts
 # shellcheck disable=SC2016 # systemd expands it
 node_unit note 'ExecStopPost=/bin/sh -c "[ $$SERVICE_RESULT = success ] || echo $$INVOCATION_ID >>/run/failed"'
