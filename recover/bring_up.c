@@ -1,20 +1,33 @@
 #include "recover/bring_up.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "recover/log.h"
 #include "recover/progress.h"
 #include "recover/unit.h"
+#include "scanners/cleanup.h"
 #include "scanners/cri.h"
 
 enum { STOP_PATIENCE_SEC = 5, START_BUDGET_SEC = 120, CRI_BUDGET_MSEC = 60000 };
+
+/* A session that is lost in between must not leave the node without containerd. */
+static void hold_signals(bool hold)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		(void)signal(signals[i], hold ? SIG_IGN : SIG_DFL);
+}
 
 int bring_down(const struct config *config)
 {
 	struct stopwatch watch;
 	int r;
 
+	hold_signals(true);
 	stopwatch_start(&watch);
 	r = unit_stop(config->unit, STOP_PATIENCE_SEC);
 	if (r < 0) {
@@ -57,5 +70,6 @@ int bring_up(const struct config *config)
 		return r;
 	}
 	stopwatch_print(&watch, "start containerd, wait for READY");
+	hold_signals(false);
 	return wait_for_cri(config, &watch);
 }

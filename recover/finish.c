@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "recover/aftermath.h"
@@ -16,9 +17,33 @@
 #include "recover/ticket.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+#include "scanners/in_place.h"
 #include "scanners/dir.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+/* Who runs containers under names of his own may have made one again. Returns a
+ * shallow copy of what is still lost: free() its array. */
+static int still_lost(const struct config *config, const struct inventory *lost,
+		      struct inventory *ret)
+{
+	cleanup_fd int tasks_fd = in_place_open(config);
+	struct inventory still = { .complete = lost->complete };
+
+	if (tasks_fd < 0 && tasks_fd != -ENOENT)
+		return tasks_fd;
+	still.sandboxes = calloc(lost->sandbox_count + 1, sizeof(*still.sandboxes));
+	if (!still.sandboxes)
+		return -ENOMEM;
+	for (size_t i = 0; i < lost->sandbox_count; i++) {
+		if (tasks_fd >= 0 && in_place_has(tasks_fd, &lost->sandboxes[i]) != 0)
+			log_info("sandbox %s is containerd's again", log_name(lost->sandboxes[i].id));
+		else
+			still.sandboxes[still.sandbox_count++] = lost->sandboxes[i];
+	}
+	*ret = still;
+	return 0;
+}
 
 static int sweep_ticket(const struct config *config, const struct policy *policy,
 			struct ticket *ticket)
@@ -30,13 +55,17 @@ static int sweep_ticket(const struct config *config, const struct policy *policy
 		.parallel = (unsigned)policy->plugins_at_once,
 	};
 	struct sweep_result result = { 0 };
+	struct inventory still = { 0 };
 	int r = inventory_from_json(json_object_get(ticket->manifest, "lost"), &lost);
 
 	if (r == 0)
 		r = stage_begin(&ticket->stages, STAGE_SWEEP);
+	if (r == 0)
+		r = still_lost(config, &lost, &still);
 	if (r < 0)
 		return r;
-	r = sweep_sandboxes(config, &lost, &options, &result);
+	r = sweep_sandboxes(config, &still, &options, &result);
+	free(still.sandboxes);
 	log_info("quarantine %s: of %zu lost sandboxes %zu are released, %zu not in full", ticket->id,
 		 result.sandboxes, result.released, result.failed);
 	/* What is left is left to the next start's run: not done. */

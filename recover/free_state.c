@@ -16,6 +16,7 @@
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/in_place.h"
 
 #define FREED "freed"
 #define MANIFEST "manifest.json"
@@ -185,38 +186,13 @@ static int read_lost(int fd, struct inventory *ret)
 	return manifest ? inventory_from_json(json_object_get(manifest, "lost"), ret) : -EBADMSG;
 }
 
-/* A run that was killed early may have left it, and its shim may answer again:
- * what has a bundle in place is containerd's. */
-static int is_in_place(int tasks_fd, const struct sandbox *sandbox)
-{
-	for (size_t i = 0; i < sandbox->container_count; i++) {
-		const struct container *container = &sandbox->containers[i];
-		cleanup_fd int ns_fd = dir_open_beneath(tasks_fd, container->ns);
-
-		if (ns_fd < 0 && ns_fd != -ENOENT)
-			return ns_fd;
-		if (ns_fd >= 0 && faccessat(ns_fd, container->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return 1;
-		if (ns_fd >= 0 && errno != ENOENT)
-			return -errno;
-	}
-	return 0;
-}
-
 static int remove_one(const struct remnants *remnants, int tasks_fd, const struct sandbox *sandbox)
 {
-	int r = tasks_fd < 0 ? 0 : is_in_place(tasks_fd, sandbox);
+	int r = tasks_fd < 0 ? 0 : in_place_has(tasks_fd, sandbox);
 
 	if (r > 0)
 		log_info("sandbox %s is containerd's again", log_name(sandbox->id));
 	return r != 0 ? r : remnants_remove(remnants, sandbox);
-}
-
-static int open_tasks(const struct config *config)
-{
-	cleanup_fd int state_fd = dir_open_path(config->state);
-
-	return state_fd < 0 ? state_fd : dir_open_beneath(state_fd, BUNDLE_TASKS);
 }
 
 static int remove_all(const struct config *config, const struct inventory *lost, const char *id)
@@ -229,7 +205,7 @@ static int remove_all(const struct config *config, const struct inventory *lost,
 		.delete_msec = DELETE_MSEC,
 		.tasks_only = true,
 	};
-	cleanup_fd int tasks_fd = open_tasks(config);
+	cleanup_fd int tasks_fd = in_place_open(config);
 	int first = mounts_scan(&mounts);
 
 	if (first == 0 && tasks_fd < 0 && tasks_fd != -ENOENT)

@@ -188,18 +188,39 @@ static int carry_out(struct situation *s, const struct decision *decision,
 	return 0;
 }
 
-/* A ticket to be gone on with brings the lost sandboxes it listed: their bundles
- * may be aside already, and then only it knows them. */
-static int lost_of_ticket(const struct ticket *ticket, struct inventory *ret)
+int incident_note_lost(struct ticket *ticket, const struct inventory *lost)
 {
-	return inventory_from_json(json_object_get(ticket->manifest, "lost"), ret);
+	json_t *listed = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
+	json_t *more = inventory_to_json(lost);
+	cleanup_free char *text = NULL;
+	int r = json_array_extend(listed, json_object_get(more, "sandboxes"));
+
+	json_decref(more);
+	if (r < 0)
+		return -ENOMEM;
+	text = json_dumps(ticket->manifest, JSON_INDENT(1));
+	return text ? file_replace(ticket->fd, "manifest.json", text, strlen(text), 0600) : -ENOMEM;
+}
+
+/* A ticket to be gone on with brings the lost sandboxes it listed: their bundles
+ * may be aside already, and then only it knows them. A containerd that ran since
+ * may have made others. */
+static int lost_of_ticket(const struct situation *s, struct ticket *ticket, struct inventory *ret)
+{
+	struct inventory since = { 0 };
+	int r = incident_lost(&s->inventory, &since);
+
+	if (r == 0 && since.sandbox_count > 0)
+		r = incident_note_lost(ticket, &since);
+	free(since.sandboxes);
+	return r < 0 ? r : inventory_from_json(json_object_get(ticket->manifest, "lost"), ret);
 }
 
 static int resume(struct situation *s, const struct decision *decision, struct ticket *ticket,
 		  struct incident_report *report)
 {
 	cleanup_inventory struct inventory lost = { 0 };
-	int r = lost_of_ticket(ticket, &lost);
+	int r = lost_of_ticket(s, ticket, &lost);
 
 	log_info("going on with quarantine %s", ticket->id);
 	return r < 0 ? r : carry_out(s, decision, &lost, ticket, report);

@@ -49,6 +49,12 @@ int incident_mend(const struct config *config, const struct data_root *place,
 int incident_lost(const struct inventory *inventory, struct inventory *ret);
 
 /*
+ * Add @lost to the lost sandboxes of the ticket's manifest, on disk: those that
+ * were made since it was written. Returns 0, or a negative errno.
+ */
+int incident_note_lost(struct ticket *ticket, const struct inventory *lost);
+
+/*
  * Kill, bundles aside, links down, reservations released, for @lost, with the
  * stages recorded in @ticket. Best effort: what fails is logged and counted.
  * Returns 0, or a negative errno where a record could not be written.

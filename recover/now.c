@@ -134,8 +134,10 @@ static int act(const struct cli *cli, const struct config *config)
 	stopwatch_start(&whole);
 	printf("Recovering:\n");
 	r = bring_down(config);
-	if (r < 0)
+	if (r < 0) {
+		(void)bring_up(config); /* a stop that still waits is called off */
 		return EXIT_FAILED;
+	}
 	r = recover(cli, config, &report);
 	if (r == 0 && *report.id)
 		print_report(&report);
@@ -169,15 +171,12 @@ int now_command(int argc, char **argv)
 		log_error("recovering needs root");
 		return EXIT_FAILED;
 	}
-	if (!cli.dry_run) {
-		lock = run_lock_patiently();
-		if (lock < 0) {
-			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
-			return EXIT_FAILED;
-		}
-	}
 	if (judge(&cli, false, &s, &decision) < 0)
 		return EXIT_FAILED;
+	/* Nobody may wait for a person's answer: neither containerd for meta.db's lock,
+	 * nor preflight for ours. All is judged again once containerd is down. */
+	cleanup_close(&s.meta_fd);
+	s.meta_fd = -EBADF;
 	decision_print(stdout, &s.facts, &decision);
 	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER)))
 		return EXIT_HANDS_OFF;
@@ -188,8 +187,10 @@ int now_command(int argc, char **argv)
 	r = ask(&cli);
 	if (r != 0)
 		return r;
-	/* containerd must get meta.db's lock again should we be killed from here on. */
-	cleanup_close(&s.meta_fd);
-	s.meta_fd = -EBADF;
+	lock = run_lock_patiently();
+	if (lock < 0) {
+		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+		return EXIT_FAILED;
+	}
 	return act(&cli, &s.config);
 }

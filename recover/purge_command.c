@@ -29,7 +29,7 @@
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
-enum { NAP_SEC = 10 };
+enum { NAP_SEC = 10, SALVAGE_TRIES = 2 };
 
 static volatile sig_atomic_t stop_asked;
 
@@ -42,8 +42,9 @@ static void on_stop(int signal)
 struct purge_run {
 	const struct cli *cli;
 	const struct config *config;
-	const struct data_root *place;
+	struct data_root *place; /* as of this round: another quarantine changes it */
 	struct policy policy;
+	bool policy_invalid;
 	const char *id; /* of the ticket at work */
 	bool terminal;
 };
@@ -58,6 +59,15 @@ static bool short_of_room(const struct purge_run *run)
 	       (fs.f_files && fs.f_favail * 100 / fs.f_files < run->policy.urgent_free_inodes);
 }
 
+/* A salvage that nobody ends must not keep the disk for ever. */
+static bool awaits_salvage(const struct purge_run *run, const struct stages *s)
+{
+	int64_t end = s->done_sec[STAGE_MOVE] +
+		      (int64_t)(run->policy.grace_sec + SALVAGE_TRIES * run->policy.salvage_sec);
+
+	return run->policy.salvage && !s->done[STAGE_SALVAGE] && time(NULL) < end;
+}
+
 /*
  * Seconds until the ticket may be purged: 0 now, -1 never by us.
  */
@@ -66,11 +76,19 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	const struct stages *s = &ticket->stages;
 	int64_t since, left;
 
-	switch (ticket_state(ticket)) {
-	case TICKET_PURGING:
+	bool asked = run->cli->argument && run->cli->yes;
+
+	if (ticket_state(ticket) == TICKET_PURGING)
 		return 0;
+	if (run->policy_invalid && !asked)
+		return -1; /* how long to keep it is not known */
+	switch (ticket_state(ticket)) {
 	case TICKET_MOVED:
+		if (s->begun[STAGE_RESTORE])
+			return -1; /* half of it may be back in place */
 		since = s->done_sec[STAGE_MOVE];
+		if (!asked && awaits_salvage(run, s))
+			return NAP_SEC;
 		break;
 	case TICKET_DEFERRED:
 		since = s->done_sec[STAGE_DEFER];
@@ -81,9 +99,7 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	default:
 		return -1; /* preflight finishes it or takes it back */
 	}
-	if (s->begun[STAGE_SALVAGE] && !s->done[STAGE_SALVAGE])
-		return NAP_SEC;
-	if (short_of_room(run) || (run->cli->argument && run->cli->yes))
+	if (asked || short_of_room(run))
 		return 0;
 	left = since + (int64_t)run->policy.grace_sec - time(NULL);
 	return left > 0 ? left : 0;
@@ -248,8 +264,12 @@ static struct round one_round(struct purge_run *run)
 {
 	struct round round = { .next = -1 };
 	cleanup_tickets char **ids = NULL;
-	int n = tickets_list(run->place, &ids);
+	int n;
 
+	data_root_done(run->place);
+	n = data_root_open(run->config->root, run->place);
+	if (n == 0)
+		n = tickets_list(run->place, &ids);
 	if (n < 0) {
 		log_error("cannot list the quarantines: %s", strerror(-n));
 		round.failed++;
@@ -362,7 +382,9 @@ int purge_command(int argc, char **argv)
 	notify_ready();
 	r = policy_read(ETC_PATH, &run.policy, &problem);
 	if (r < 0)
-		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
+		log_warning("%s; only what is being purged is gone on with",
+			    problem ? problem : strerror(-r));
+	run.policy_invalid = r < 0;
 	r = config_read(&cli.paths, &config);
 	if (r == 0)
 		r = data_root_open(config.root, &place);

@@ -297,8 +297,12 @@ static int restore_children(const struct data_root *place, const struct ticket *
 
 int quarantine_restore(const struct data_root *place, struct ticket *ticket)
 {
-	enum quarantine_where where = quarantine_where(place, ticket);
-	int r;
+	enum quarantine_where where;
+	int r = ticket->inside ? 0 : mend_first_rename(ticket);
+
+	if (r < 0)
+		return r;
+	where = quarantine_where(place, ticket);
 
 	if (where == OLD_ROOT_UNKNOWN || place->is_mount_point != ticket->inside)
 		return -ESTALE;

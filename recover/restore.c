@@ -75,29 +75,32 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 	return -EINVAL;
 }
 
-/* The sandboxes of the time between join the manifest's, for the sweep. */
-static int note_interim(struct ticket *ticket, const struct inventory *lost)
+/* Returns whether nobody works on the ticket, waiting for a sweep's seconds. */
+static bool is_at_rest(const struct situation *s, const char *id)
 {
-	json_t *listed = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
-	json_t *interim = inventory_to_json(lost);
-	cleanup_free char *text = NULL;
-	int r = json_array_extend(listed, json_object_get(interim, "sandboxes"));
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	int r = -EBUSY;
 
-	json_decref(interim);
-	if (r < 0)
-		return -ENOMEM;
-	text = json_dumps(ticket->manifest, JSON_INDENT(1));
-	return text ? file_replace(ticket->fd, "manifest.json", text, strlen(text), 0600) : -ENOMEM;
+	for (int i = 0; r == -EBUSY && i < LOCK_TRIES; i++) {
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
+
+		r = ticket_open(&s->place, id, &ticket);
+		if (r == -EBUSY)
+			(void)nanosleep(&pause, NULL);
+	}
+	return r != -EBUSY;
 }
 
-/* What they had begun of the old root's aftermath goes on at containerd's next start. */
-static void stop_background(void)
+/* Bringing images over may take long; it goes on at containerd's next start. */
+static void stop_background(const struct situation *s, const char *id)
 {
 	static const char *const units[] = {
 		"containerd-recover-finish.service",
 		"containerd-recover-purge.service",
 	};
 
+	if (is_at_rest(s, id))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		(void)unit_stop(units[i], STOP_PATIENCE_SEC); /* not installed, or not running */
 }
@@ -121,7 +124,7 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 	}
 	r = incident_lost(&s.inventory, &lost);
 	if (r == 0)
-		r = note_interim(&ticket, &lost);
+		r = incident_note_lost(&ticket, &lost);
 	if (r == 0)
 		r = incident_clear(&s.config, &lost, &s.policy, &ticket, report);
 	free(lost.sandboxes);
@@ -168,6 +171,9 @@ static int check(const struct cli *cli, struct situation *s)
 	if (open_ticket(s, cli->argument, false, &ticket) < 0)
 		return EXIT_FAILED;
 	print_plan(s, &ticket);
+	/* Nobody may wait for a person's answer; all is looked at again. */
+	cleanup_close(&s->meta_fd);
+	s->meta_fd = -EBADF;
 	if (cli->dry_run)
 		return EXIT_OK;
 	if (cli->yes)
@@ -193,23 +199,21 @@ int restore_command(int argc, char **argv)
 		      "Put a quarantined data root back, as long as its purge has not begun.", "ID", &cli);
 	if (r >= 0)
 		return r;
-	if (!cli.dry_run) {
-		lock = run_lock_patiently();
-		if (lock < 0) {
-			log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
-			return EXIT_FAILED;
-		}
-	}
 	r = check(&cli, &s);
 	if (r >= 0)
 		return r;
-	cleanup_close(&s.meta_fd);
-	s.meta_fd = -EBADF;
+	lock = run_lock_patiently();
+	if (lock < 0) {
+		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+		return EXIT_FAILED;
+	}
 	stopwatch_start(&whole);
 	printf("Restoring:\n");
-	stop_background();
-	if (bring_down(&s.config) < 0)
+	stop_background(&s, cli.argument);
+	if (bring_down(&s.config) < 0) {
+		(void)bring_up(&s.config); /* a stop that still waits is called off */
 		return EXIT_FAILED;
+	}
 	stopwatch_start(&watch);
 	r = put_back(&cli, cli.argument, &report);
 	if (r == 0)

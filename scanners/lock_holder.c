@@ -42,6 +42,7 @@ int lock_holder_in_unit(pid_t pid, const char *unit)
 {
 	cleanup_free char *text = NULL;
 	char name[64], *save = NULL;
+	size_t len = strlen(unit);
 	int r;
 
 	(void)snprintf(name, sizeof(name), "/proc/%d/cgroup", pid);
@@ -49,10 +50,12 @@ int lock_holder_in_unit(pid_t pid, const char *unit)
 	if (r < 0)
 		return r;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		const char *last = strrchr(line, '/');
+		const char *at = strchr(line, '/');
 
-		if (last && strcmp(last + 1, unit) == 0)
-			return 1;
+		/* Below the unit's own group too: systemd runs ExecStartPre in ".control". */
+		for (; at; at = strchr(at + 1, '/'))
+			if (strncmp(at + 1, unit, len) == 0 && (at[1 + len] == '/' || at[1 + len] == '\0'))
+				return 1;
 	}
 	return 0;
 }

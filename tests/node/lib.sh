@@ -379,7 +379,11 @@ node_cri() { /usr/bin/python3 "$node_helpers/cri.py" "$(node_path "${NODE_SOCKET
 # node_ready [SECONDS]: containerd answers CRI.
 node_ready() { node_cri wait "${1:-30}"; }
 
-node_import() { node_run ctr -n k8s.io images import /var/lib/images.tar >/dev/null; }
+# The tool may bring the same images over at that moment: the second try finds them.
+node_import() {
+    node_run ctr -n k8s.io images import /var/lib/images.tar >/dev/null ||
+        node_run ctr -n k8s.io images import /var/lib/images.tar >/dev/null
+}
 
 # node_pods PREFIX COUNT: "ID NAME ADDRESS" of each.
 node_pods() { node_import && node_cri run "$1" "$2"; }
