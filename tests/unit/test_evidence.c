@@ -22,7 +22,7 @@ static const char config_text[] =
 	"root = \"/var/lib/containerd\"\n"
 	"[plugins.\"io.containerd.grpc.v1.cri\".registry]\n"
 	"  config_path = \"/etc/containerd/certs.d\"\n"
-	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\n"
+	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"registry.example\"]\n"
 	"    endpoint = [\"https://someone:hunter1@mirror.example\", \"https://plain.example\"]\n"
 	"  [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"a.example\".auth]\n"
 	"    username = \"hunter2\"\n"
