@@ -4,9 +4,14 @@
 
 #define CRI_NAMESPACE "k8s.io"
 
+/* A container that containerd knows speaks for its sandbox. */
 static bool is_known(const struct known *known, const struct sandbox *sandbox)
 {
-	return json_object_get(known->ids, sandbox->id) != NULL;
+	bool found = json_object_get(known->ids, sandbox->id) != NULL;
+
+	for (size_t i = 0; !found && i < sandbox->container_count; i++)
+		found = json_object_get(known->ids, sandbox->containers[i].id) != NULL;
+	return found;
 }
 
 /* Neither process nor bundle nor namespace: what is left outlived a reboot, or was forgotten. */
@@ -15,10 +20,21 @@ static bool has_no_body(const struct sandbox *sandbox)
 	return !sandbox_is_running(sandbox) && !sandbox->from_bundle && !sandbox->netns_mounted;
 }
 
-/* CRI's sandboxes bear random ids; what ctr or nerdctl run has names. */
+/* CRI's sandboxes bear random ids. So does what nerdctl runs, whose bundles say that it is no pod. */
 static bool is_pod(const struct sandbox *sandbox)
 {
-	return strcmp(sandbox->ns, CRI_NAMESPACE) == 0 && process_is_cri_id(sandbox->id);
+	return strcmp(sandbox->ns, CRI_NAMESPACE) == 0 && process_is_cri_id(sandbox->id) &&
+	       !sandbox->not_cri;
+}
+
+/*
+ * By more than files of CNI's: those have networks and ids, and beside another
+ * runtime on the same networks neither says whose it is.
+ */
+static bool is_ours(const struct sandbox *sandbox, const struct known *known)
+{
+	return !known->sharer || sandbox->from_bundle || sandbox->from_shim ||
+	       is_known(known, sandbox);
 }
 
 static enum fate fate_while_up(const struct sandbox *sandbox, const struct known *known,
@@ -64,6 +80,10 @@ enum fate fate_of(const struct sandbox *sandbox, const struct known *known, int6
 {
 	if (!is_pod(sandbox)) {
 		*ret_why = "not a pod";
+		return FATE_OTHER;
+	}
+	if (!is_ours(sandbox, known)) {
+		*ret_why = "another runtime uses CNI's directories too; it may be that one's";
 		return FATE_OTHER;
 	}
 	switch (known->source) {

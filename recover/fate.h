@@ -24,6 +24,7 @@ struct known {
 	enum known_source source;
 	json_t *ids;	     /* object with the ids of sandboxes and containers as keys */
 	const char *problem; /* for KNOWN_NOTHING */
+	char *sharer;	     /* another runtime that uses CNI's directories, NULL if there is none */
 };
 
 /*

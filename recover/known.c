@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
 
 #include "recover/fate.h"
@@ -7,7 +8,11 @@
 #include "scanners/cri.h"
 #include "scanners/dir.h"
 #include "scanners/metadata.h"
+#include "scanners/records.h"
+#include "scanners/sharers.h"
+#include "scanners/text.h"
 
+#define CRI_NAMESPACE "k8s.io"
 enum { CRI_MSEC = 10000 };
 
 static int add_id(struct known *known, const char *id)
@@ -73,15 +78,21 @@ static int read_records(const struct config *config, struct known *known)
 	}
 }
 
-/* Containers too: of a bundle whose config.json is torn, the id says not what it is. */
+/*
+ * Containers too: of a bundle whose config.json is torn, the id says not what it is.
+ * And records that CRI does not list: what nerdctl runs beside the pods.
+ */
 static int ask(const struct config *config, struct known *known)
 {
 	cleanup_cri_sandboxes struct cri_sandboxes sandboxes = { 0 };
 	cleanup_cri_containers struct cri_containers containers = { 0 };
+	cleanup_text_list struct text_list records = { 0 };
 	int r = cri_list_sandboxes(config->address, CRI_MSEC, &sandboxes);
 
 	if (r == 0)
 		r = cri_list_containers(config->address, CRI_MSEC, &containers);
+	if (r == 0)
+		r = records_list(config->address, CRI_NAMESPACE, CRI_MSEC, &records);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return read_records(config, known);
 	if (r < 0) {
@@ -89,6 +100,8 @@ static int ask(const struct config *config, struct known *known)
 		return r == -ENOMEM ? r : 0;
 	}
 	known->source = KNOWN_CRI;
+	for (size_t i = 0; r == 0 && i < records.count; i++)
+		r = add_id(known, records.items[i]);
 	for (size_t i = 0; r == 0 && i < sandboxes.count; i++)
 		r = add_id(known, sandboxes.items[i].id);
 	for (size_t i = 0; r == 0 && i < containers.count; i++) {
@@ -104,6 +117,8 @@ int known_read(const struct config *config, struct known *ret)
 	cleanup_known struct known known = { .ids = json_object() };
 	int r = known.ids ? ask(config, &known) : -ENOMEM;
 
+	if (r == 0)
+		r = sharers_find(config, &known.sharer);
 	if (r < 0)
 		return r;
 	*ret = known;
@@ -114,5 +129,6 @@ int known_read(const struct config *config, struct known *ret)
 void known_done(struct known *known)
 {
 	json_decref(known->ids);
-	known->ids = NULL;
+	free(known->sharer);
+	*known = (struct known){ 0 };
 }

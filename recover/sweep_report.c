@@ -100,6 +100,9 @@ static void print_summary(const struct sweep_report *report)
 	printf("\n%zu lost, %zu live, %zu young, %zu not pods, %zu not ours; %s said what containerd knows\n",
 	       counts.lost, counts.live, counts.young, counts.other, report->strangers->count,
 	       known_name(report->known->source));
+	if (report->known->sharer)
+		printf("another runtime uses CNI's directories: %s\n",
+		       log_name(report->known->sharer));
 	if (report->inventory->empty_reservation_count)
 		printf("%zu addresses are reserved for nobody\n",
 		       report->inventory->empty_reservation_count);
@@ -221,10 +224,10 @@ static json_t *report_to_json(const struct sweep_report *report)
 							   "reserved", (json_int_t)pool->reserved)) < 0)
 			return NULL;
 	}
-	return json_pack("{s:b, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
+	return json_pack("{s:b, s:b, s:s, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
 			 "acted", report->acted, "complete", report->inventory->complete, "known_by",
-			 known_name(report->known->source), "lost", (json_int_t)counts.lost, "live",
-			 (json_int_t)counts.live, "young", (json_int_t)counts.young, "foreign",
+			 known_name(report->known->source), "sharer", report->known->sharer, "lost",
+			 (json_int_t)counts.lost, "live", (json_int_t)counts.live, "young", (json_int_t)counts.young, "foreign",
 			 (json_int_t)report->strangers->count, "released",
 			 (json_int_t)counts.released, "failed", (json_int_t)counts.failed,
 			 "empty_reservations",

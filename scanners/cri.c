@@ -46,7 +46,7 @@ static int call(const char *address, const char *method, const ProtobufCMessage 
 			return -ENOMEM;
 		(void)protobuf_c_message_pack(request, packed);
 	}
-	r = grpc_call(address, method, packed, size, budget_msec ?: BUDGET_DEFAULT_MSEC, &answer,
+	r = grpc_call(address, method, NULL, packed, size, budget_msec ?: BUDGET_DEFAULT_MSEC, &answer,
 		      &answer_size);
 	if (r < 0)
 		return r;

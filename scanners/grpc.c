@@ -13,6 +13,7 @@
 
 #include "scanners/cleanup.h"
 #include "scanners/dl.h"
+#include "scanners/text.h"
 
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
@@ -183,13 +184,16 @@ static int perform(CURL *curl, const char *socket_path, const char *url,
 	return transport_error(curl, sym_curl_easy_perform(curl));
 }
 
-static struct curl_slist *make_headers(void)
+static struct curl_slist *make_headers(const char *ns)
 {
-	static const char *const lines[] = { "Content-Type: application/grpc", "TE: trailers",
-					     "Expect:", "Accept:" };
+	cleanup_free char *namespaces = ns ? text_print("containerd-namespace: %s", ns) : NULL;
+	const char *const lines[] = { "Content-Type: application/grpc", "TE: trailers", "Expect:",
+				      "Accept:", namespaces };
 	struct curl_slist *headers = NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+	if (ns && !namespaces)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(lines) && lines[i]; i++) {
 		struct curl_slist *longer = sym_curl_slist_append(headers, lines[i]);
 
 		if (!longer) {
@@ -201,8 +205,8 @@ static struct curl_slist *make_headers(void)
 	return headers;
 }
 
-int grpc_call(const char *address, const char *method, const uint8_t *request, size_t size,
-	      unsigned budget_msec, uint8_t **ret, size_t *ret_size)
+int grpc_call(const char *address, const char *method, const char *ns, const uint8_t *request,
+	      size_t size, unsigned budget_msec, uint8_t **ret, size_t *ret_size)
 {
 	static const char scheme[] = "unix://";
 	cleanup_free uint8_t *body = NULL, *received = NULL;
@@ -228,7 +232,7 @@ int grpc_call(const char *address, const char *method, const uint8_t *request, s
 	if (size > 0)
 		memcpy(body + FRAME_HEADER, request, size);
 
-	headers = make_headers();
+	headers = make_headers(ns);
 	curl = sym_curl_easy_init();
 	r = headers && curl ? perform(curl, address, url, headers, body, FRAME_HEADER + size,
 				      budget_msec, &answer)

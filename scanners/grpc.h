@@ -10,12 +10,12 @@
 
 /*
  * Call @method ("/runtime.v1.RuntimeService/Version") with the encoded message
- * @request of @size bytes.
+ * @request of @size bytes, in containerd's namespace @ns (NULL: CRI needs none).
  *
  * Returns 0 with the encoded answer in @ret, the caller's to free(), of
  * @ret_size bytes; or a negative errno with both untouched.
  */
-int grpc_call(const char *address, const char *method, const uint8_t *request, size_t size,
-	      unsigned budget_msec, uint8_t **ret, size_t *ret_size);
+int grpc_call(const char *address, const char *method, const char *ns, const uint8_t *request,
+	      size_t size, unsigned budget_msec, uint8_t **ret, size_t *ret_size);
 
 #endif

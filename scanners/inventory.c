@@ -176,6 +176,7 @@ static int take_bundle(struct scan *scan, struct bundle *bundle)
 	if (!sandbox)
 		return -ENOMEM;
 	sandbox->from_bundle = true;
+	sandbox->not_cri |= bundle->readable && !bundle->sandbox_id;
 	take_age(sandbox, bundle->changed_sec);
 	r = take_pod(sandbox, bundle->pod_name, bundle->pod_namespace, bundle->pod_uid);
 	if (r == 0)
@@ -656,8 +657,11 @@ static int scan_processes(struct scan *scan)
 
 static int scan_networks(struct scan *scan)
 {
-	return conflists_read(scan->config->cni_conf_dir, scan->config->cni_max_conf_num,
-			      &scan->networks);
+	int r = conflists_read(scan->config->cni_conf_dir, scan->config->cni_max_conf_num,
+			       &scan->networks);
+
+	scan->inventory->unreadable += scan->networks.refused != NULL;
+	return r;
 }
 
 int inventory_scan(const struct config *config, unsigned budget_msec, struct inventory *ret)

@@ -64,6 +64,7 @@ struct sandbox {
 	size_t cache_file_count;
 	bool shim_grpc;	  /* speaks gRPC, not ttrpc; as of the scan, not kept in JSON */
 	bool many_shims;  /* its bundles name more than one; the same */
+	bool not_cri;	  /* its bundle bears no annotation of CRI's: ctr's or nerdctl's; the same */
 	bool from_bundle; /* has a bundle: it is this containerd's beyond doubt */
 	bool from_shim;	  /* a shim says it works for this containerd's socket */
 	bool from_cache;  /* libcni's cache has it as a pod on CRI's own network */

@@ -71,6 +71,44 @@ static void test_lost_while_containerd_is_down(void)
 	CHECK_EQ(fate(&s, KNOWN_METADATA, s.id), FATE_LIVE);
 }
 
+static void test_known_container_speaks_for_its_sandbox(void)
+{
+	struct container containers[] = { { .id = (char *)ID("ccc3") }, { .id = (char *)ID("ddd4") } };
+	struct sandbox s = doomed;
+
+	s.containers = containers;
+	s.container_count = 2;
+	CHECK_EQ(fate(&s, KNOWN_CRI, ID("bbb2")), FATE_LOST);
+	CHECK_EQ(fate(&s, KNOWN_CRI, ID("ddd4")), FATE_LIVE);
+	CHECK_EQ(fate(&s, KNOWN_METADATA, ID("ccc3")), FATE_LIVE);
+}
+
+/* Files of CNI's are enough to go by only where nobody else writes them. */
+static void test_beside_another_runtime_files_prove_nothing(void)
+{
+	json_auto_t *ids = json_object();
+	struct known known = { .source = KNOWN_METADATA, .ids = ids };
+	struct sandbox s = doomed;
+	const char *why;
+
+	s.from_bundle = s.netns_mounted = false;
+	s.from_reservation = s.from_cache = true;
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_LOST);
+	known.sharer = (char *)"crio, pid 17";
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_OTHER);
+	known.source = KNOWN_CRI;
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_OTHER);
+	s.from_shim = true;
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_LOST);
+	s.from_shim = false;
+	s.from_bundle = true;
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_LOST);
+	s.from_bundle = false;
+	json_object_set_new(ids, s.id, json_true());
+	known.source = KNOWN_METADATA;
+	CHECK_EQ(fate_of(&s, &known, NOW, AGE, &why), FATE_LOST);
+}
+
 static void test_nothing_is_lost_without_proof(void)
 {
 	struct sandbox s = doomed;
@@ -88,6 +126,9 @@ static void test_others_are_others(void)
 	struct sandbox s = doomed;
 
 	s.ns = (char *)"moby";
+	CHECK_EQ(fate(&s, KNOWN_CRI, NULL), FATE_OTHER);
+	s = doomed;
+	s.not_cri = true;
 	CHECK_EQ(fate(&s, KNOWN_CRI, NULL), FATE_OTHER);
 	s = doomed;
 	s.id = (char *)"debug-shell";
@@ -130,6 +171,8 @@ int main(void)
 {
 	RUN(test_lost_while_containerd_runs);
 	RUN(test_lost_while_containerd_is_down);
+	RUN(test_known_container_speaks_for_its_sandbox);
+	RUN(test_beside_another_runtime_files_prove_nothing);
 	RUN(test_nothing_is_lost_without_proof);
 	RUN(test_others_are_others);
 	RUN(test_pool_capacity);
