@@ -90,8 +90,8 @@ static int add_network(int fd, const char *file, struct conflists *conflists)
 		json = json_loadb(text, size, 0, NULL);
 	name = json_string_value(json_object_get(json, "name"));
 	if (!name || !*name) {
-		conflists->malformed++;
-		return 0;
+		conflists->refused = strdup(file);
+		return conflists->refused ? 0 : -ENOMEM;
 	}
 	added = ARRAY_ADD(conflists->items, conflists->count);
 	if (!added)
@@ -113,7 +113,9 @@ int conflists_read(const char *dir, unsigned max, struct conflists *ret)
 	r = fd < 0 ? 0 : list_files(fd, &files);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < files.count && (max == 0 || conflists.count < max); i++) {
+	/* Behind a file that go-cni refuses it loads nothing; the next may be podman's. */
+	for (size_t i = 0; i < files.count && !conflists.refused &&
+			   (max == 0 || conflists.count < max); i++) {
 		r = add_network(fd, files.items[i], &conflists);
 		if (r < 0)
 			return r;
@@ -137,6 +139,7 @@ void conflists_done(struct conflists *conflists)
 		free(conflists->items[i].name);
 		json_decref(conflists->items[i].plugins);
 	}
+	free(conflists->refused);
 	free(conflists->items);
 	*conflists = (struct conflists){ 0 };
 }

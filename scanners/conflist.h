@@ -17,7 +17,7 @@ struct conflist {
 struct conflists {
 	struct conflist *items;
 	size_t count;
-	size_t malformed; /* files skipped; go-cni would refuse them all */
+	char *refused; /* the file that go-cni refuses, and with it all behind it; NULL if none */
 };
 
 /*

@@ -155,6 +155,9 @@ int strangers_scan(const struct config *config, const struct inventory *inventor
 					   &scan.networks) :
 			    -ENOMEM;
 
+	if (r == 0 && scan.networks.refused)
+		r = add(&scan, "configuration", strdup(scan.networks.refused),
+			"no network can be read from it or what is behind it");
 	for (size_t i = 0; r == 0 && i < inventory->sandbox_count; i++)
 		r = own_sandbox(&scan, &inventory->sandboxes[i]);
 	for (size_t i = 0; r == 0 && i < inventory->empty_reservation_count; i++)

@@ -11,7 +11,7 @@
 #include "scanners/inventory.h"
 
 struct stranger {
-	const char *kind; /* "reservation", "cache file", "namespace", "link" */
+	const char *kind; /* "reservation", "cache file", "namespace", "link", "configuration" */
 	char *name;
 	const char *why; /* it is not ours */
 };
