@@ -1,10 +1,12 @@
 #include "scanners/metadata_carve.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "scanners/bolt_tree.h"
 #include "scanners/cleanup.h"
+#include "scanners/metadata_owner.h"
 #include "scanners/metadata_records.h"
 
 #define MIN_PAGE_SIZE 4096u
@@ -60,7 +62,7 @@ static int look_at(struct bolt_tree *tree, const struct bolt_bucket *bucket, str
 }
 
 static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
-		      struct metadata_reading *reading)
+		      const struct metadata_owners *owners, struct metadata_reading *reading)
 {
 	struct bolt_bucket bucket;
 	struct traits traits;
@@ -73,6 +75,7 @@ static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
 		r = look_at(tree, &bucket, &traits);
 	if (r != 0)
 		return carry_on(r);
+	reading->ns = metadata_owner(owners, bucket.root);
 	if (is_image(&traits))
 		r = metadata_read_image(tree, item, reading);
 	else if (is_container(&traits))
@@ -81,19 +84,21 @@ static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
 }
 
 /* Where the page is lost that named a container. */
-static int carve_lost(struct bolt_tree *tree, uint64_t page, struct metadata_reading *reading)
+static int carve_lost(struct bolt_tree *tree, uint64_t page,
+		      const struct metadata_owners *owners, struct metadata_reading *reading)
 {
 	struct bolt_bucket bucket = {.root = page};
 	struct traits traits;
 	int r = look_at(tree, &bucket, &traits);
 
+	reading->ns = metadata_owner(owners, page);
 	if (r == 0 && is_container(&traits))
 		r = metadata_read_lost_container(tree, &bucket, reading);
 	return carry_on(r);
 }
 
 static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t page,
-		      struct metadata_reading *reading)
+		      const struct metadata_owners *owners, struct metadata_reading *reading)
 {
 	struct bolt_item item = {.node = node};
 	int r = bolt_node_load(node, &tree->file, page);
@@ -103,9 +108,9 @@ static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t p
 	for (unsigned i = 0; r == 0 && i < node->count; i++) {
 		r = bolt_node_element(node, i, &item.element);
 		/* After a bad one the others may still do. */
-		r = r != 0 ? carry_on(r) : carve_item(tree, &item, reading);
+		r = r != 0 ? carry_on(r) : carve_item(tree, &item, owners, reading);
 	}
-	return r != 0 ? r : carve_lost(tree, page, reading);
+	return r != 0 ? r : carve_lost(tree, page, owners, reading);
 }
 
 /* How many of the first pages say that they are where they are. */
@@ -136,9 +141,12 @@ static struct bolt_file guess_layout(int fd, const struct bolt_finding *finding)
 	struct bolt_file best = with_page_size(fd, finding->size, MIN_PAGE_SIZE);
 	unsigned most = 0;
 
-	if (finding->live_meta >= 0)
-		return with_page_size(fd, finding->size,
+	if (finding->live_meta >= 0) {
+		best = with_page_size(fd, finding->size,
 				      finding->meta[finding->live_meta].page_size);
+		best.root_page = finding->meta[finding->live_meta].root_page;
+		return best;
+	}
 	for (uint32_t size = MIN_PAGE_SIZE; size <= MAX_PAGE_SIZE; size *= 2) {
 		struct bolt_file file = with_page_size(fd, finding->size, size);
 		unsigned count = self_consistent(&file);
@@ -225,17 +233,34 @@ static void drop_older_containers(struct metadata *m)
 	m->container_count = kept + 1;
 }
 
+/* Damage beside the tree does no harm to what is read. */
+static int read_whole(struct bolt_tree *tree, struct metadata *metadata)
+{
+	struct metadata_reading reading = {.out = metadata};
+	int r = tree->file.root_page ? metadata_read_tree(tree, &reading) : BOLT_META_INVALID;
+
+	if (r == 0 && !reading.bad_value)
+		return 0;
+	metadata_done(metadata);
+	return r < 0 ? r : BOLT_VALUE;
+}
+
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata)
 {
+	cleanup_metadata_owners struct metadata_owners owners = {0};
 	cleanup_bolt_node struct bolt_node node = {0};
 	struct metadata_reading reading = {.out = metadata};
 	struct bolt_file file = guess_layout(fd, finding);
 	struct bolt_tree tree;
-	int r = 0;
+	int r;
 
 	bolt_tree_init(&tree, &file);
+	r = read_whole(&tree, metadata);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	r = metadata_owners_find(&tree, &owners);
 	for (uint64_t page = BOLT_FIRST_DATA_PAGE; r == 0 && page < file.high_water; page++)
-		r = carve_page(&tree, &node, page, &reading);
+		r = carve_page(&tree, &node, page, &owners, &reading);
 	drop_older_images(metadata);
 	drop_older_containers(metadata);
 	metadata->carved = true;
