@@ -10,10 +10,17 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
-bool aftermath_wants_salvage(const struct ticket *ticket, const struct policy *policy)
+bool aftermath_wants_salvage(const struct ticket *ticket)
 {
-	return policy->salvage && ticket_state(ticket) == TICKET_MOVED &&
-	       !ticket->stages.done[STAGE_SALVAGE];
+	return ticket_state(ticket) == TICKET_MOVED && !ticket->stages.done[STAGE_SALVAGE];
+}
+
+static int record_images(const struct ticket *ticket, const struct salvage *salvage,
+			 int (*record)(int records_fd, const char *id, const struct salvage *salvage))
+{
+	cleanup_fd int records = file_make_dirs(RECORDS_PATH, 0700);
+
+	return records < 0 ? records : record(records, ticket->id, salvage);
 }
 
 static int run(const struct config *config, const struct policy *policy,
@@ -47,7 +54,11 @@ int aftermath_salvage_pause(const struct config *config, const struct policy *po
 	r = stage_begin(&ticket->stages, STAGE_SALVAGE);
 	if (r == 0)
 		r = salvage_list(old_root, config, &salvage);
+	/* Whatever comes: what may have to be pulled is known. */
 	if (r == 0)
+		r = record_images(ticket, &salvage, salvage_record_list);
+	stages_fault_point();
+	if (r == 0 && policy->salvage)
 		r = run(config, policy, place, ticket, true, &salvage);
 	if (r < 0)
 		return r;
@@ -72,10 +83,9 @@ int aftermath_salvage_rest(const struct config *config, const struct policy *pol
 			   const struct data_root *place, struct ticket *ticket,
 			   struct salvage *salvage)
 {
-	cleanup_fd int records = file_make_dirs(RECORDS_PATH, 0700);
 	int r = 0;
 
-	if (policy->salvage_pause_only) {
+	if (!policy->salvage || policy->salvage_pause_only) {
 		for (size_t i = 0; i < salvage->count; i++)
 			if (salvage->images[i].outcome == SALVAGE_PENDING)
 				salvage->images[i].outcome = SALVAGE_NOT_WANTED;
@@ -83,10 +93,11 @@ int aftermath_salvage_rest(const struct config *config, const struct policy *pol
 		r = run(config, policy, place, ticket, false, salvage);
 	}
 	if (r == 0)
-		r = records < 0 ? records : salvage_record(records, ticket->id, salvage);
+		r = record_images(ticket, salvage, salvage_record);
 	if (r < 0)
 		return r;
 	sum_up(ticket, salvage);
+	stages_fault_point();
 	return stage_done(&ticket->stages, STAGE_SALVAGE);
 }
 

@@ -16,7 +16,7 @@
 #define IMAGES_PATH "/var/lib/containerd-recover/images"
 
 /* Is the salvage of @ticket still to be done? */
-bool aftermath_wants_salvage(const struct ticket *ticket, const struct policy *policy);
+bool aftermath_wants_salvage(const struct ticket *ticket);
 
 /*
  * The pause image alone, for pods are waiting; begins the stage. Returns 0 with

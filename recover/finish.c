@@ -85,7 +85,7 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 			 const struct data_root *place, struct ticket *ticket)
 {
 	cleanup_salvage struct salvage salvage = { 0 };
-	bool wants_salvage = aftermath_wants_salvage(ticket, policy);
+	bool wants_salvage = aftermath_wants_salvage(ticket);
 	int first_error = 0, r = 0;
 
 	if (ticket_state(ticket) == TICKET_DEFERRED)

@@ -11,23 +11,25 @@
 #include <time.h>
 
 #include "recover/log.h"
+#include "recover/salvage_blobs.h"
 #include "recover/salvage_export.h"
 #include "recover/salvage_import.h"
+#include "recover/stages.h"
 #include "scanners/cleanup.h"
 #include "scanners/cri.h"
-#include "scanners/digest.h"
 #include "scanners/dir.h"
 #include "scanners/metadata.h"
 #include "scanners/oci.h"
 #include "scanners/text.h"
 
 #define KUBERNETES "k8s.io"
+#define CTR_ERROR "ctr: " /* before what made it fail */
 
 enum {
 	ANSWER_MSEC = 1000, /* of one question whether containerd is there */
 	PAUSE_MSEC = 50,
+	LIVE_TRIES = 100,
 	BLOCK = 1 << 20,
-	UNPACKED = 4, /* times a compressed layer, as a rule of thumb */
 };
 
 struct run {
@@ -37,6 +39,12 @@ struct run {
 	int new_root_fd;
 	int new_store_fd; /* the new ones, negative if they cannot be linked to */
 	uint64_t deadline_msec;
+};
+
+/* An image on its way. */
+struct pending {
+	const struct run *run;
+	struct salvage_image *image;
 };
 
 static uint64_t now_msec(void)
@@ -84,80 +92,82 @@ static int set_outcome(struct salvage_image *image, enum salvage_outcome outcome
 	return 0;
 }
 
-/*
- * What the kubelet has pulled meanwhile stands, also if it is another version.
- * The names that are not there come first then, and their number is returned.
- */
-static ssize_t absent_names(const struct run *run, struct salvage_image *image)
+/* A running containerd may write all the while. */
+static int read_live(const struct run *run, struct metadata *ret)
 {
-	cleanup_metadata struct metadata live = { 0 };
-	size_t absent = 0;
+	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
+	struct metadata live = { 0 };
 	int r = metadata_read_root(run->new_root_fd, &live);
 
-	if (r < 0)
+	for (int i = 0; r == 0 && live.finding.state == BOLT_UNREAD && i < LIVE_TRIES; i++) {
+		metadata_done(&live);
+		(void)nanosleep(&pause, NULL); /* shorter by a signal does no harm */
+		r = metadata_read_root(run->new_root_fd, &live);
+	}
+	if (r == 0 && live.finding.state == BOLT_UNREAD)
+		r = live.finding.error ?: -EAGAIN;
+	if (r < 0) {
+		metadata_done(&live);
 		return r;
-	for (size_t i = 0; i < image->name_count; i++) {
-		char *name = image->names[i];
-
-		if (metadata_find_image(&live, image->ns, name))
-			continue;
-		image->names[i] = image->names[absent];
-		image->names[absent++] = name;
 	}
-	return (ssize_t)absent;
-}
-
-static int verify(struct run *run, const struct oci_image *oci, struct salvage_image *image)
-{
-	for (size_t i = 0; i < oci->blob_count; i++) {
-		const struct oci_blob *blob = &oci->blobs[i];
-		int r = oci_verify_blob(run->store_fd, blob, is_out_of_time, run);
-
-		if (r == -ECANCELED)
-			return set_outcome(image, SALVAGE_NO_TIME, NULL);
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0)
-			return set_outcome(image, SALVAGE_MISSING,
-					   text_print("%s %s: %s", blob->is_layer ? "layer" : "blob",
-						      blob->digest,
-						      r == -EBADMSG ? "not what its name says"
-								    : strerror(-r)));
-	}
+	*ret = live;
 	return 0;
 }
 
-/* Is there room for the biggest blob in transit, and all layers unpacked? */
-static bool has_room(const struct run *run, const struct oci_image *oci)
+/* What the kubelet has pulled meanwhile stands, also if it is another version. */
+static bool is_absent(const struct metadata *live, const struct salvage_image *image, const char *name)
 {
-	uint64_t biggest = 0, unpacked = 0, available;
-	struct statvfs fs;
-
-	if (fstatvfs(run->new_root_fd, &fs) < 0)
-		return true; /* not known to be short */
-	for (size_t i = 0; i < oci->blob_count; i++) {
-		const struct oci_blob *blob = &oci->blobs[i];
-
-		biggest = MAX(biggest, blob->size);
-		if (blob->is_layer)
-			unpacked += blob->size * (blob->is_compressed ? UNPACKED : 1);
-	}
-	available = (uint64_t)fs.f_bavail * fs.f_frsize;
-	return available >= biggest + unpacked + run->options->min_free_bytes;
+	return !metadata_find_image(live, image->ns, name);
 }
 
-/*
- * The content is then on the disk once. Only verified blobs get here: whoever
- * pulls the same one finds it in the store, and takes it for good.
- */
-static void link_blobs(const struct run *run, const struct oci_image *oci)
+/* Returns 1 if there is a name that containerd does not have, 0 if not, or a negative errno. */
+static int has_absent_names(const struct run *run, const struct salvage_image *image)
 {
-	for (size_t i = 0; i < oci->blob_count && run->new_store_fd >= 0; i++) {
-		const char *hex = digest_hex(oci->blobs[i].digest);
+	cleanup_metadata struct metadata live = { 0 };
+	bool absent = false;
+	int r = read_live(run, &live);
 
-		/* There already, or on a file system without links: it is copied, then. */
-		(void)!linkat(run->store_fd, hex, run->new_store_fd, hex, 0);
+	for (size_t i = 0; r == 0 && i < image->name_count; i++)
+		absent |= is_absent(&live, image, image->names[i]);
+	return r < 0 ? r : absent;
+}
+
+/* For salvage_export(): all blobs may have taken minutes, the names follow in an instant. */
+static int choose_names(void *data, char *const *names, size_t count, bool *ret_wanted)
+{
+	const struct pending *pending = data;
+	cleanup_metadata struct metadata live = { 0 };
+	int r = read_live(pending->run, &live);
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		ret_wanted[i] = is_absent(&live, pending->image, names[i]);
+	return r;
+}
+
+/* Is it there, for all that ctr said? What it could not unpack, CRI unpacks when it is needed. */
+static bool is_there(const struct run *run, const struct salvage_image *image)
+{
+	cleanup_metadata struct metadata live = { 0 };
+	const struct metadata_image *found;
+
+	if (read_live(run, &live) < 0)
+		return false;
+	for (size_t i = 0; i < image->name_count; i++) {
+		found = metadata_find_image(&live, image->ns, image->names[i]);
+		if (!found || !found->digest || strcmp(found->digest, image->digest) != 0)
+			return false;
 	}
+	return true;
+}
+
+static bool has_room(const struct run *run, const struct oci_image *oci)
+{
+	struct statvfs fs;
+
+	return fstatvfs(run->new_root_fd, &fs) < 0 || /* not known to be short */
+	       (uint64_t)fs.f_bavail * fs.f_frsize >=
+		       salvage_blobs_room(run->store_fd, run->new_store_fd, oci) +
+			       run->options->min_free_bytes;
 }
 
 /* Who listens there: 0 if nobody does. */
@@ -180,21 +190,51 @@ static pid_t server_pid(const char *address)
 	return peer.pid;
 }
 
-static int import(const struct run *run, const struct oci_image *oci, size_t names,
-		  struct salvage_image *image)
+/* The last of its lines says why. */
+static char *last_words(const char *output)
 {
+	const char *error = NULL;
+
+	for (const char *at = output; (at = strstr(at, CTR_ERROR)); error = at)
+		at += strlen(CTR_ERROR);
+	return strdup(error ?: output);
+}
+
+static int explain_failure(const struct run *run, struct oci_image *oci, int error, const char *output,
+			   struct salvage_image *image)
+{
+	cleanup_free char *words = output && *output ? last_words(output) : NULL;
+	char *problem = NULL;
+
+	if (salvage_blobs_recheck(run->store_fd, run->new_store_fd, oci, &problem) < 0)
+		return set_outcome(image, SALVAGE_MISSING, problem);
+	if (is_there(run, image))
+		return set_outcome(image, SALVAGE_DONE,
+				   text_print("but not unpacked: %s", words ?: strerror(-error)));
+	return set_outcome(image, SALVAGE_FAILED, text_print("%s", words ?: strerror(-error)));
+}
+
+static int import(const struct run *run, struct oci_image *oci, struct salvage_image *image)
+{
+	const struct salvage_import_options options = {
+		.ns = image->ns,
+		.budget_msec = time_left(run),
+		.max_rate = image->pause ? 0 : run->options->max_rate,
+		.all_platforms = oci->is_index && oci->whole,
+	};
+	struct pending pending = { run, image };
 	cleanup_free char *output = NULL;
 	pid_t server = server_pid(run->config->address);
 	struct salvage_import importing;
 	int r, ended;
 
-	r = salvage_import_begin(run->config, image->ns, time_left(run),
-				 image->pause ? 0 : run->options->max_rate, &importing);
+	r = salvage_import_begin(run->config, &options, &importing);
 	if (r < 0)
-		return set_outcome(image, SALVAGE_FAILED,
-				   text_print("ctr cannot be run: %s", strerror(-r)));
-	r = salvage_export(run->store_fd, image->digest, oci, image->names, names,
+		return set_outcome(image, SALVAGE_FAILED, salvage_import_problem(run->config, r));
+	r = salvage_export(run->store_fd, image->digest, oci,
+			   &(struct salvage_names){ image->names, image->name_count, choose_names, &pending },
 			   salvage_import_write, &importing);
+	stages_fault_point();
 	if (r < 0 && r != -EPIPE) {
 		salvage_import_cancel(&importing);
 	} else {
@@ -203,58 +243,87 @@ static int import(const struct run *run, const struct oci_image *oci, size_t nam
 	}
 	if (r == -ENOMEM)
 		return r;
+	if (r == -EEXIST)
+		return set_outcome(image, SALVAGE_PRESENT, NULL);
 	if (r == -ETIMEDOUT)
 		return set_outcome(image, SALVAGE_NO_TIME, NULL);
 	/* It was stopped or it crashed: the next start's run goes on. */
 	if (r < 0 && server_pid(run->config->address) != server)
 		return -ENOTCONN;
 	if (r < 0)
-		return set_outcome(image, SALVAGE_FAILED,
-				   text_print("%s", output && *output ? output : strerror(-r)));
+		return explain_failure(run, oci, r, output, image);
 	return set_outcome(image, SALVAGE_DONE, NULL);
+}
+
+static int read_image(const struct run *run, struct salvage_image *image, struct oci_image *oci)
+{
+	char *problem = NULL;
+	int r = run->store_fd < 0 ? run->store_fd
+				  : oci_image_read(run->store_fd, image->digest, oci, &problem);
+
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	if (r != -ENODATA)
+		return set_outcome(image, SALVAGE_MISSING, problem ?: strdup(strerror(-r)));
+	(void)set_outcome(image, SALVAGE_MISSING,
+			  text_print("%s, discarded after it was unpacked, or lost", problem ?: "a layer"));
+	free(problem);
+	return 0;
+}
+
+static int verify(struct run *run, struct oci_image *oci, struct salvage_image *image)
+{
+	char *problem = NULL;
+	int r = salvage_blobs_verify(run->store_fd, oci, is_out_of_time, run, &problem);
+
+	if (r == -ECANCELED)
+		return set_outcome(image, SALVAGE_NO_TIME, NULL);
+	return r == -EBADMSG ? set_outcome(image, SALVAGE_MISSING, problem) : r;
 }
 
 static int bring_over(struct run *run, struct salvage_image *image)
 {
 	cleanup_oci_image struct oci_image oci = { 0 };
-	char *problem = NULL;
-	ssize_t absent;
 	int r;
 
 	if (!image->ns)
 		return set_outcome(image, SALVAGE_MISSING, strdup("its namespace is not known"));
-	absent = absent_names(run, image);
-	if (absent < 0)
-		return (int)absent;
-	if (absent == 0)
-		return set_outcome(image, SALVAGE_PRESENT, NULL);
-	r = run->store_fd < 0 ? run->store_fd
-			      : oci_image_read(run->store_fd, image->digest, &oci, &problem);
+	r = has_absent_names(run, image);
 	if (r == -ENOMEM)
 		return r;
-	if (r == -ENODATA)
-		return set_outcome(image, SALVAGE_MISSING,
-				   text_print("%s, discarded after it was unpacked, or lost",
-					      problem ?: "a layer"));
 	if (r < 0)
-		return set_outcome(image, SALVAGE_MISSING, problem);
+		return set_outcome(image, SALVAGE_FAILED,
+				   text_print("containerd's records cannot be read: %s", strerror(-r)));
+	if (r == 0)
+		return set_outcome(image, SALVAGE_PRESENT, NULL);
+	if (!image->digest)
+		return set_outcome(image, SALVAGE_MISSING, strdup("its record is lost"));
+	r = read_image(run, image, &oci);
+	if (r < 0 || image->outcome != SALVAGE_PENDING)
+		return r;
 	image->bytes = oci.bytes;
 	r = verify(run, &oci, image);
 	if (r < 0 || image->outcome != SALVAGE_PENDING)
 		return r;
 	if (!has_room(run, &oci))
 		return set_outcome(image, SALVAGE_NO_ROOM, NULL);
-	link_blobs(run, &oci);
-	return import(run, &oci, (size_t)absent, image);
+	salvage_blobs_link(run->store_fd, run->new_store_fd, &oci);
+	stages_fault_point();
+	r = import(run, &oci, image);
+	stages_fault_point();
+	if (r == 0 && image->outcome == SALVAGE_DONE && image->pinned)
+		salvage_import_pin(run->config, image->ns, image->names, image->name_count);
+	return r;
 }
 
 static void report(const struct salvage_image *image)
 {
-	const char *name = log_name(image->name_count > 0 ? image->names[0] : image->digest);
+	const char *name = log_name(image->names[0]);
 
 	switch (image->outcome) {
 	case SALVAGE_DONE:
-		log_info("image %s: brought over, %u ms", name, image->msec);
+		log_info("image %s: brought over, %u ms%s%s", name, image->msec, image->why ? ", " : "",
+			 image->why ? log_name(image->why) : "");
 		break;
 	case SALVAGE_PRESENT:
 	case SALVAGE_PENDING:
@@ -335,7 +404,10 @@ static int import_archive(const struct run *run, struct salvage *salvage)
 		return fd == -ENOENT ? 0 : fd;
 	if (!block)
 		return -ENOMEM;
-	r = salvage_import_begin(run->config, KUBERNETES, time_left(run), 0, &importing);
+	r = salvage_import_begin(
+		run->config,
+		&(struct salvage_import_options){ .ns = KUBERNETES, .budget_msec = time_left(run) },
+		&importing);
 	if (r < 0)
 		return r;
 	while (r == 0 && (n = read(fd, block, BLOCK)) > 0)

@@ -32,11 +32,13 @@ enum salvage_outcome {
 
 struct salvage_image {
 	char *ns;     /* containerd's namespace, NULL if unknown */
-	char *digest; /* of the manifest or index */
+	char *digest; /* of the manifest or index; NULL if its record is lost */
 	char **names;
 	size_t name_count;
 	unsigned users; /* lost containers of this image */
-	bool pause;
+	bool pause;     /* what sandboxes are made of */
+	bool by_config; /* the pause image of the configuration */
+	bool pinned;    /* CRI was told never to remove it */
 	enum salvage_outcome outcome;
 	char *why; /* of an outcome that is not good, may be NULL */
 	uint64_t bytes;
@@ -78,9 +80,13 @@ int salvage_run(const struct config *config, int old_root_fd, int new_root_fd,
 		const struct salvage_options *options, struct salvage *salvage);
 
 /*
- * Write salvage-<id>.json, and repull-<id>.txt with what is not there, a line
- * "<namespace> <reference>" for each ("-": not known), below @records_fd. Returns 0 or a negative errno.
+ * Write repull-<id>.txt below @records_fd, with what is not there (yet): a line
+ * "<namespace> <reference>" for each, "-" if it is not known. Returns 0 or a
+ * negative errno.
  */
+int salvage_record_list(int records_fd, const char *id, const struct salvage *salvage);
+
+/* That, and at the end of it all salvage-<id>.json. Returns 0 or a negative errno. */
 int salvage_record(int records_fd, const char *id, const struct salvage *salvage);
 
 json_t *salvage_to_json(const struct salvage *salvage);

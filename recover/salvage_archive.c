@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "recover/salvage.h"
 #include "recover/salvage_export.h"
 #include "scanners/cleanup.h"
@@ -17,7 +18,7 @@ static int write_to_file(void *data, const void *bytes, size_t size)
 	return file_write_all(*(int *)data, bytes, size);
 }
 
-static int verify(int store_fd, const struct oci_image *oci)
+static int verify(int store_fd, struct oci_image *oci)
 {
 	int r = 0;
 
@@ -44,7 +45,8 @@ static int write_archive(int dirfd, const char *name, int store_fd,
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = salvage_export(store_fd, image->digest, &oci, image->names, image->name_count,
+	r = salvage_export(store_fd, image->digest, &oci,
+			   &(struct salvage_names){ .names = image->names, .count = image->name_count },
 			   write_to_file, &fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
@@ -85,7 +87,8 @@ int salvage_keep_archive(const struct config *config, int root_fd, const char *d
 	r = salvage_list(root_fd, config, &salvage);
 	if (r < 0)
 		return r;
-	if (salvage.count == 0 || !salvage.images[0].pause || !digest_hex(salvage.images[0].digest))
+	if (salvage.count == 0 || !salvage.images[0].pause || !salvage.images[0].digest ||
+	    !digest_hex(salvage.images[0].digest))
 		return 0;
 	name = text_print(SALVAGE_ARCHIVE_PREFIX "%s" SUFFIX, digest_hex(salvage.images[0].digest));
 	if (!name)
@@ -99,6 +102,13 @@ int salvage_keep_archive(const struct config *config, int root_fd, const char *d
 	if (store_fd < 0)
 		return store_fd;
 	r = write_archive(dirfd, name, store_fd, &salvage.images[0]);
+	/* Nothing that we, or the next start, could do about it. */
+	if (r == -ENODATA) {
+		log_warning("no archive of the pause image is kept: its layers were discarded after they were "
+			    "unpacked; an export of it may be put there as %s/" SALVAGE_ARCHIVE_PREFIX "1" SUFFIX,
+			    directory);
+		return 0;
+	}
 	if (r == 0)
 		r = remove_others(dirfd, name);
 	return r < 0 ? r : 1;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scanners/cleanup.h"
@@ -34,23 +35,34 @@ static int add_blob(struct archive_out *out, int store_fd, const struct oci_blob
 }
 
 static int add_index(struct archive_out *out, const char *digest, const struct oci_image *image,
-		     char *const *names, size_t name_count)
+		     const struct salvage_names *names)
 {
 	json_auto_t *index = json_pack("{s:i, s:[]}", "schemaVersion", 2, "manifests");
+	cleanup_free bool *wanted = calloc(names->count + 1, sizeof(*wanted));
 	cleanup_free char *text = NULL;
+	json_t *entries = json_object_get(index, "manifests");
+	int r;
 
-	for (size_t i = 0; i < name_count; i++)
-		(void)json_array_append_new(
-			json_object_get(index, "manifests"),
-			json_pack("{s:s, s:s, s:I, s:{s:s}}", "mediaType", image->media_type, "digest",
-				  digest, "size", (json_int_t)image->size, "annotations",
-				  "io.containerd.image.name", names[i]));
+	if (!wanted)
+		return -ENOMEM;
+	r = names->choose ? names->choose(names->data, names->names, names->count, wanted) : 0;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < names->count; i++)
+		if (wanted[i] || !names->choose)
+			(void)json_array_append_new(
+				entries,
+				json_pack("{s:s, s:s, s:I, s:{s:s}}", "mediaType", image->media_type,
+					  "digest", digest, "size", (json_int_t)image->size,
+					  "annotations", "io.containerd.image.name", names->names[i]));
+	if (index && json_array_size(entries) == 0)
+		return -EEXIST;
 	text = index ? json_dumps(index, JSON_COMPACT) : NULL;
 	return text ? archive_out_add(out, "index.json", text, strlen(text)) : -ENOMEM;
 }
 
 int salvage_export(int store_fd, const char *digest, const struct oci_image *image,
-		   char *const *names, size_t name_count, archive_write_fn *write, void *data)
+		   const struct salvage_names *names, archive_write_fn *write, void *data)
 {
 	static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	cleanup_archive_out struct archive_out *out = NULL;
@@ -65,7 +77,7 @@ int salvage_export(int store_fd, const char *digest, const struct oci_image *ima
 	for (size_t i = 0; i < image->blob_count && r == 0; i++)
 		r = add_blob(out, store_fd, &image->blobs[i], block);
 	if (r == 0)
-		r = add_index(out, digest, image, names, name_count);
+		r = add_index(out, digest, image, names);
 	if (r < 0)
 		return r;
 	return archive_out_close(take_ptr(out));

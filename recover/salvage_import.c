@@ -1,5 +1,6 @@
 #include "recover/salvage_import.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,12 +9,14 @@
 #include <sys/param.h>
 #include <time.h>
 
+#include "recover/log.h"
 #include "scanners/cleanup.h"
 #include "scanners/text.h"
 
 enum {
 	PIPE_SIZE = 1 << 20,
 	PACE_MSEC = 20, /* of waiting at once, when it goes too fast */
+	PIN_MSEC = 5000,
 };
 
 static uint64_t now_msec(void)
@@ -24,10 +27,11 @@ static uint64_t now_msec(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static const char *const places[] = { "/usr/bin/ctr", "/usr/local/bin/ctr", "/bin/ctr" };
+
 /* The one beside containerd's own binary, of the same version, before others. */
 static char *find_ctr(const struct config *config)
 {
-	static const char *const places[] = { "/usr/bin/ctr", "/usr/local/bin/ctr", "/bin/ctr" };
 	const char *slash = config->exec_path ? strrchr(config->exec_path, '/') : NULL;
 	char *path;
 
@@ -43,35 +47,55 @@ static char *find_ctr(const struct config *config)
 	return NULL;
 }
 
-static int start(const struct config *config, const char *ns, unsigned budget_msec, int input,
-		 struct child *ret)
+char *salvage_import_problem(const struct config *config, int error)
 {
+	if (error != -ENOENT)
+		return text_print("ctr cannot be run: %s", strerror(-error));
+	return text_print("there is no ctr: neither beside %s nor as %s, %s or %s",
+			  config->exec_path ?: "containerd", places[0], places[1], places[2]);
+}
+
+/* @arguments, ended by NULL, follow "ctr --address A --namespace N". */
+static int start_ctr(const struct config *config, const char *ns, const char *const *arguments,
+		     unsigned msec, int input, struct child *ret)
+{
+	enum { ARGUMENTS_MAX = 16 };
 	cleanup_free char *path = find_ctr(config);
-	const char *argv[] = { path, "--address", config->address, "--namespace", ns, "images",
-			       "import", "--snapshotter", config->snapshotter, "-", NULL };
+	const char *argv[ARGUMENTS_MAX] = { path, "--address", config->address, "--namespace", ns };
 	char *environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"HOME=/", NULL };
+	size_t used = 5;
 
 	if (!path)
 		return -ENOENT;
+	for (; *arguments; arguments++) {
+		assert(used < ARGUMENTS_MAX - 1);
+		argv[used++] = *arguments;
+	}
 	return child_start(&(struct child_options){ .path = path,
 						    .argv = (char *const *)argv,
 						    .envp = environment,
 						    .input_fd = input,
-						    .msec = budget_msec },
+						    .msec = msec },
 			   ret);
 }
 
-int salvage_import_begin(const struct config *config, const char *ns, unsigned budget_msec,
-			 uint64_t max_rate, struct salvage_import *ret)
+int salvage_import_begin(const struct config *config, const struct salvage_import_options *options,
+			 struct salvage_import *ret)
 {
+	const char *arguments[] = { "images", "import", "--snapshotter", config->snapshotter, "-",
+				    NULL, NULL };
 	struct salvage_import import = {
 		.begun_msec = now_msec(),
-		.deadline_msec = now_msec() + budget_msec,
-		.max_rate = max_rate,
+		.deadline_msec = now_msec() + options->budget_msec,
+		.max_rate = options->max_rate,
 	};
 	cleanup_fd int reader = -EBADF, writer = -EBADF;
 	int ends[2], r;
 
+	if (options->all_platforms) {
+		arguments[4] = "--all-platforms";
+		arguments[5] = "-";
+	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	reader = ends[0];
@@ -80,12 +104,28 @@ int salvage_import_begin(const struct config *config, const char *ns, unsigned b
 	if (fcntl(writer, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail; a reader that died is an error to us */
-	r = start(config, ns, budget_msec, reader, &import.child);
+	r = start_ctr(config, options->ns, arguments, options->budget_msec, reader, &import.child);
 	if (r < 0)
 		return r;
 	import.pipe = take_fd(&writer);
 	*ret = import;
 	return 0;
+}
+
+void salvage_import_pin(const struct config *config, const char *ns, char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *const arguments[] = { "images", "label", "--", names[i],
+						  "io.cri-containerd.pinned=pinned", NULL };
+		struct child child = { 0 };
+		int r = start_ctr(config, ns, arguments, PIN_MSEC, -1, &child);
+
+		if (r == 0)
+			r = child_wait(&child, 1) < 0 ? -ECHILD : child.result;
+		child_done(&child);
+		if (r < 0)
+			log_warning("image %s: cannot be pinned again: %s", log_name(names[i]), strerror(-r));
+	}
 }
 
 /* How long until @import may write on, at its rate. */

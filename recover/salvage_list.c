@@ -29,18 +29,24 @@ static bool same(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static struct salvage_image *find_or_add(struct salvage *salvage, const struct metadata_image *from)
+/* The image that @digest is in @ns; of a lost record there is only the name. */
+static struct salvage_image *find(const struct salvage *salvage, const char *ns, const char *digest)
+{
+	for (size_t i = 0; digest && i < salvage->count; i++)
+		if (same(salvage->images[i].ns, ns) && same(salvage->images[i].digest, digest))
+			return &salvage->images[i];
+	return NULL;
+}
+
+static struct salvage_image *add(struct salvage *salvage, const struct metadata_image *from)
 {
 	const char *ns = namespace_of(from);
-	struct salvage_image *image;
-	char *own_ns, *digest;
+	char *own_ns = ns ? strdup(ns) : NULL;
+	char *digest = from->digest ? strdup(from->digest) : NULL;
+	struct salvage_image *image = NULL;
 
-	for (size_t i = 0; i < salvage->count; i++)
-		if (same(salvage->images[i].ns, ns) && same(salvage->images[i].digest, from->digest))
-			return &salvage->images[i];
-	own_ns = ns ? strdup(ns) : NULL;
-	digest = strdup(from->digest);
-	image = (own_ns || !ns) && digest ? ARRAY_ADD(salvage->images, salvage->count) : NULL;
+	if ((own_ns || !ns) && (digest || !from->digest))
+		image = ARRAY_ADD(salvage->images, salvage->count);
 	if (!image) {
 		free(own_ns);
 		free(digest);
@@ -76,24 +82,45 @@ static bool has_name(const struct salvage_image *image, const char *name)
 	return false;
 }
 
+static struct salvage_image *find_named(const struct salvage *salvage, const char *ns, const char *name)
+{
+	for (size_t i = 0; i < salvage->count; i++)
+		if (same(salvage->images[i].ns, ns) && has_name(&salvage->images[i], name))
+			return &salvage->images[i];
+	return NULL;
+}
+
+/* CRI's containers may name an image by its tag, its digest, or the name that CRI makes. */
+static struct salvage_image *image_of(const struct salvage *salvage, const struct metadata *metadata,
+				      const struct metadata_container *container)
+{
+	const struct metadata_image *record =
+		metadata_find_image(metadata, container->ns, container->image);
+
+	if (record && record->digest)
+		return find(salvage, namespace_of(record), record->digest);
+	return find_named(salvage, container->ns, container->image);
+}
+
 /* The pause image is what the configuration names, and what sandboxes were made of. */
 static void count_users(struct salvage *salvage, const struct metadata *metadata,
 			const struct config *config)
 {
-	for (size_t i = 0; i < salvage->count; i++) {
+	for (size_t i = 0; i < salvage->count && config->sandbox_image; i++) {
 		struct salvage_image *image = &salvage->images[i];
 
-		image->pause = config->sandbox_image && has_name(image, config->sandbox_image);
-		for (size_t c = 0; c < metadata->container_count; c++) {
-			const struct metadata_container *container = &metadata->containers[c];
+		image->by_config = same(image->ns, KUBERNETES) && has_name(image, config->sandbox_image);
+		image->pause = image->by_config;
+	}
+	for (size_t i = 0; i < metadata->container_count; i++) {
+		const struct metadata_container *container = &metadata->containers[i];
+		struct salvage_image *image =
+			container->image ? image_of(salvage, metadata, container) : NULL;
 
-			if (!container->image || !has_name(image, container->image))
-				continue;
-			if (same(container->kind, "sandbox"))
-				image->pause = true;
-			else
-				image->users++;
-		}
+		if (image && same(container->kind, "sandbox"))
+			image->pause = true;
+		else if (image)
+			image->users++;
 	}
 }
 
@@ -101,29 +128,71 @@ static int compare(const void *a, const void *b)
 {
 	const struct salvage_image *x = a, *y = b;
 
+	if (x->by_config != y->by_config)
+		return x->by_config ? -1 : 1;
 	if (x->pause != y->pause)
 		return x->pause ? -1 : 1;
 	if (x->users != y->users)
 		return x->users < y->users ? 1 : -1;
-	return strcmp(x->digest, y->digest);
+	return strcmp(x->digest ?: "", y->digest ?: "");
+}
+
+static int add_image(struct salvage *salvage, const struct metadata_image *from)
+{
+	struct salvage_image *image = find(salvage, namespace_of(from), from->digest) ?: add(salvage, from);
+
+	if (!image)
+		return -ENOMEM;
+	image->pinned |= from->pinned;
+	return add_name(image, from->name);
+}
+
+/* An image that lost its tag has no other name; among old pages those are deleted ones. */
+static bool wants_own_name(const struct salvage *salvage, const struct metadata *metadata,
+			   const struct metadata_image *from)
+{
+	return is_own_name(from) && from->digest && !metadata->carved &&
+	       !find(salvage, namespace_of(from), from->digest);
+}
+
+/* Where the page is lost that named the images, those that had containers can still be named. */
+static int add_used_names(struct salvage *salvage, const struct metadata *metadata)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < metadata->container_count && r == 0; i++) {
+		const struct metadata_container *container = &metadata->containers[i];
+		const struct metadata_image image = { .ns = container->ns, .name = container->image };
+
+		if (image.name && !is_own_name(&image) && !find_named(salvage, image.ns, image.name))
+			r = add_image(salvage, &image);
+	}
+	return r;
+}
+
+static int add_images(struct salvage *salvage, const struct metadata *metadata)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < metadata->image_count && r == 0; i++)
+		if (!is_own_name(&metadata->images[i]))
+			r = add_image(salvage, &metadata->images[i]);
+	for (size_t i = 0; i < metadata->image_count && r == 0; i++)
+		if (wants_own_name(salvage, metadata, &metadata->images[i]))
+			r = add_image(salvage, &metadata->images[i]);
+	if (r == 0 && metadata->carved)
+		r = add_used_names(salvage, metadata);
+	return r;
 }
 
 int salvage_list(int old_root_fd, const struct config *config, struct salvage *ret)
 {
 	cleanup_metadata struct metadata metadata = { 0 };
 	cleanup_salvage struct salvage salvage = { 0 };
-	int r;
+	int r = metadata_read_root(old_root_fd, &metadata);
 
-	r = metadata_read_root(old_root_fd, &metadata);
-	for (size_t i = 0; i < metadata.image_count && r == 0; i++) {
-		const struct metadata_image *from = &metadata.images[i];
-		struct salvage_image *image;
-
-		if (is_own_name(from) || !from->digest)
-			continue;
-		image = find_or_add(&salvage, from);
-		r = image ? add_name(image, from->name) : -ENOMEM;
-	}
+	if (r == 0)
+		r = add_images(&salvage, &metadata);
 	if (r < 0)
 		return r;
 	count_users(&salvage, &metadata, config);
@@ -171,9 +240,9 @@ static json_t *image_to_json(const struct salvage_image *image)
 	/* Names that are not UTF-8 are nobody's to pull. */
 	for (size_t i = 0; names && i < image->name_count; i++)
 		(void)json_array_append_new(names, json_string(image->names[i]));
-	return json_pack("{s:s?, s:s, s:o, s:i, s:b, s:s, s:s?, s:I, s:i}", "namespace", image->ns,
+	return json_pack("{s:s?, s:s?, s:o, s:i, s:b, s:b, s:s, s:s?, s:I, s:i}", "namespace", image->ns,
 			 "digest", image->digest, "names", names, "users", (int)image->users, "pause",
-			 image->pause, "outcome", salvage_outcome_name(image->outcome), "why",
+			 image->pause, "pinned", image->pinned, "outcome", salvage_outcome_name(image->outcome), "why",
 			 image->why, "bytes", (json_int_t)image->bytes, "msec", (int)image->msec);
 }
 
@@ -206,21 +275,24 @@ static int list_to_pull(const struct salvage *salvage, struct text *to)
 	return r;
 }
 
+int salvage_record_list(int records_fd, const char *id, const struct salvage *salvage)
+{
+	cleanup_free char *name = text_print("repull-%s.txt", id);
+	cleanup_text struct text list = { 0 };
+	int r = name ? list_to_pull(salvage, &list) : -ENOMEM;
+
+	return r < 0 ? r : file_replace(records_fd, name, list.string ?: "", list.length, 0644);
+}
+
 int salvage_record(int records_fd, const char *id, const struct salvage *salvage)
 {
-	cleanup_free char *json_name = text_print("salvage-%s.json", id),
-			  *list_name = text_print("repull-%s.txt", id), *text = NULL;
-	cleanup_text struct text list = { 0 };
+	cleanup_free char *name = text_print("salvage-%s.json", id), *text = NULL;
 	json_auto_t *json = salvage_to_json(salvage);
 	int r;
 
 	text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
-	if (!json_name || !list_name || !text)
+	if (!name || !text)
 		return -ENOMEM;
-	r = list_to_pull(salvage, &list);
-	if (r == 0)
-		r = file_replace(records_fd, json_name, text, strlen(text), 0600);
-	if (r == 0)
-		r = file_replace(records_fd, list_name, list.string ?: "", list.length, 0644);
-	return r;
+	r = salvage_record_list(records_fd, id, salvage);
+	return r < 0 ? r : file_replace(records_fd, name, text, strlen(text), 0600);
 }

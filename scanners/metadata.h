@@ -27,11 +27,13 @@ struct metadata_times {
 };
 
 struct metadata_image {
-	char *ns; /* containerd's namespace; NULL if carved and not CRI's */
+	char *ns; /* containerd's namespace; NULL if carved and not known */
 	char *name;
-	char *digest, *media_type; /* of the target: a manifest or an index */
+	char *digest, *media_type; /* of the target: a manifest or an index. NULL: its record is
+				      lost, but not its name */
 	int64_t size;
-	bool cri; /* labelled as managed by CRI */
+	bool cri;    /* labelled as managed by CRI */
+	bool pinned; /* labelled as never to be removed by CRI */
 	struct metadata_times times;
 };
 

@@ -233,6 +233,35 @@ static void drop_older_containers(struct metadata *m)
 	m->container_count = kept + 1;
 }
 
+/* Names without a record: what cannot be had can still be said. */
+static int add_lost_images(const struct metadata_owners *owners, struct metadata *m)
+{
+	size_t found = m->image_count;
+
+	for (size_t i = 0; i < owners->image_count; i++) {
+		const struct metadata_name *from = &owners->images[i];
+		struct metadata_image image = {0};
+		bool known = false;
+		int r;
+
+		for (size_t k = 0; k < found && !known; k++)
+			known = same(m->images[k].ns, m->images[k].name,
+				     owners->namespaces[from->ns], from->name);
+		if (known)
+			continue;
+		r = metadata_copy_text(from->name, &image.name);
+		if (r == 0)
+			r = metadata_copy_text(owners->namespaces[from->ns], &image.ns);
+		if (r == 0)
+			r = metadata_keep(&m->images, &m->image_count, &image, sizeof(image));
+		if (r < 0) {
+			metadata_image_done(&image);
+			return r;
+		}
+	}
+	return 0;
+}
+
 /* Damage beside the tree does no harm to what is read. */
 static int read_whole(struct bolt_tree *tree, struct metadata *metadata)
 {
@@ -263,6 +292,8 @@ int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *
 		r = carve_page(&tree, &node, page, &owners, &reading);
 	drop_older_images(metadata);
 	drop_older_containers(metadata);
+	if (r == 0)
+		r = add_lost_images(&owners, metadata);
 	metadata->carved = true;
 	return r;
 }

@@ -58,16 +58,34 @@ static int visit_record(struct bolt_tree *tree, const struct bolt_item *item, vo
 	return metadata_keep(&owners->claims, &owners->count, &claim, sizeof(claim));
 }
 
+static int visit_image_name(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+{
+	struct search *search = data;
+	struct metadata_owners *owners = &search->owners;
+	struct metadata_name image = {.ns = search->ns};
+	int r = visit_record(tree, item, data);
+
+	if (r < 0 || !search->live || !item->element.bucket)
+		return r;
+	r = bolt_item_key(item, &image.name);
+	if (r == 0)
+		r = metadata_keep(&owners->images, &owners->image_count, &image, sizeof(image));
+	if (r != 0)
+		free(image.name);
+	return carry_on(r);
+}
+
 static int visit_kind(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
 	struct search *search = data;
 	uint64_t nodes = tree->nodes_left;
+	bool images = bolt_item_is(item, "images", true);
 	int r;
 
-	if (!bolt_item_is(item, "images", true) && !bolt_item_is(item, "containers", true))
+	if (!images && !bolt_item_is(item, "containers", true))
 		return 0;
 	tree->nodes_left = search->nodes_left;
-	r = bolt_each_in(tree, item, visit_record, search);
+	r = bolt_each_in(tree, item, images ? visit_image_name : visit_record, search);
 	search->nodes_left = tree->nodes_left;
 	tree->nodes_left = nodes;
 	return carry_on(r);
@@ -203,6 +221,9 @@ void metadata_owners_done(struct metadata_owners *owners)
 {
 	for (size_t i = 0; i < owners->namespace_count; i++)
 		free(owners->namespaces[i]);
+	for (size_t i = 0; i < owners->image_count; i++)
+		free(owners->images[i].name);
+	free(owners->images);
 	free(owners->namespaces);
 	free(owners->claims);
 	*owners = (struct metadata_owners){0};

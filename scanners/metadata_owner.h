@@ -15,11 +15,19 @@ struct metadata_claim {
 	bool live; /* reached from the root of the live meta page */
 };
 
+/* An image, as the live tree names it; its record may be there or not. */
+struct metadata_name {
+	size_t ns;
+	char *name;
+};
+
 struct metadata_owners {
 	struct metadata_claim *claims; /* by page, live ones first */
 	size_t count;
 	char **namespaces;
 	size_t namespace_count;
+	struct metadata_name *images;
+	size_t image_count;
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "scanners/metadata_value.h"
 
 #define CRI_IMAGE_LABEL "io.cri-containerd.image"
+#define CRI_PINNED_LABEL "io.cri-containerd.pinned"
 
 /* An image while it is read. */
 struct image_record {
@@ -97,6 +98,8 @@ static int visit_image_label(struct bolt_tree *tree, const struct bolt_item *ite
 	(void)tree;
 	if (bolt_item_is(item, CRI_IMAGE_LABEL, false))
 		record->image.cri = true;
+	if (bolt_item_is(item, CRI_PINNED_LABEL, false))
+		record->image.pinned = true;
 	return 0;
 }
 

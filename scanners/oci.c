@@ -58,11 +58,12 @@ int oci_open_blob(int store_fd, const char *digest, uint64_t size)
 	return take_fd(&fd);
 }
 
-int oci_verify_blob(int store_fd, const struct oci_blob *blob, bool (*stop)(void *data), void *data)
+int oci_verify_blob(int store_fd, struct oci_blob *blob, bool (*stop)(void *data), void *data)
 {
 	cleanup_digest struct digest *digest = NULL;
 	cleanup_free char *block = malloc(BLOCK);
 	cleanup_fd int fd = -EBADF;
+	struct stat st;
 	int r;
 
 	if (!block)
@@ -73,6 +74,9 @@ int oci_verify_blob(int store_fd, const struct oci_blob *blob, bool (*stop)(void
 	fd = oci_open_blob(store_fd, blob->digest, blob->size);
 	if (fd < 0)
 		return fd;
+	/* Before the first byte is read: whatever is written from now on changes it. */
+	if (fstat(fd, &st) < 0)
+		return -errno;
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
 	for (;;) {
 		ssize_t n = read(fd, block, BLOCK);
@@ -85,7 +89,26 @@ int oci_verify_blob(int store_fd, const struct oci_blob *blob, bool (*stop)(void
 			return -ECANCELED;
 		digest_update(digest, block, (size_t)n);
 	}
-	return digest_is(digest, digest_hex(blob->digest)) ? 0 : -EBADMSG;
+	if (!digest_is(digest, digest_hex(blob->digest)))
+		return -EBADMSG;
+	blob->inode = st.st_ino;
+	blob->changed = st.st_ctim;
+	return 0;
+}
+
+int oci_open_verified(int store_fd, const struct oci_blob *blob)
+{
+	cleanup_fd int fd = oci_open_blob(store_fd, blob->digest, blob->size);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_ino != blob->inode || st.st_ctim.tv_sec != blob->changed.tv_sec ||
+	    st.st_ctim.tv_nsec != blob->changed.tv_nsec)
+		return -ESTALE;
+	return take_fd(&fd);
 }
 
 /* Say what is wrong with @digest and return @error. The first problem stands. */
@@ -115,7 +138,9 @@ static int add_blob(struct reading *reading, const char *digest, uint64_t size, 
 		free(copy);
 		return -ENOMEM;
 	}
-	*blob = (struct oci_blob){ copy, size, is_layer, is_compressed };
+	*blob = (struct oci_blob){
+		.digest = copy, .size = size, .is_layer = is_layer, .is_compressed = is_compressed,
+	};
 	reading->image.bytes += size;
 	return 0;
 }
@@ -223,8 +248,10 @@ static int read_index(struct reading *reading, const json_t *children, unsigned 
 		}
 		if (r == -ENOMEM)
 			return r;
-		if (r < 0)
+		if (r < 0) {
 			drop_blobs(&reading->image, before);
+			reading->image.whole = false;
+		}
 	}
 	return whole > 0 ? 0 : first ?: -ENOTSUP;
 }
@@ -249,6 +276,7 @@ static int read_target(struct reading *reading, const char *digest, unsigned dep
 	if (depth == 0) {
 		type = json_string_value(json_object_get(json, "mediaType"));
 		reading->image.size = size;
+		reading->image.is_index = children != NULL;
 		reading->image.media_type =
 			strdup(type ?: children ? "application/vnd.oci.image.index.v1+json"
 						: "application/vnd.oci.image.manifest.v1+json");
@@ -264,7 +292,7 @@ static int read_target(struct reading *reading, const char *digest, unsigned dep
 
 int oci_image_read(int store_fd, const char *digest, struct oci_image *ret, char **ret_problem)
 {
-	struct reading reading = { .store_fd = store_fd };
+	struct reading reading = { .store_fd = store_fd, .image.whole = true };
 	int r = read_target(&reading, digest, 0);
 
 	if (r < 0) {

@@ -9,12 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 struct oci_blob {
 	char *digest;
 	uint64_t size;
 	bool is_layer;
 	bool is_compressed; /* of a layer */
+	/* Once verified: the file that it was, and when that was last changed. */
+	ino_t inode;
+	struct timespec changed;
 };
 
 struct oci_image {
@@ -23,6 +28,8 @@ struct oci_image {
 	struct oci_blob *blobs; /* each once: manifests, configurations, layers */
 	size_t blob_count;
 	uint64_t bytes; /* of all of them */
+	bool is_index;
+	bool whole; /* no platform was left out */
 };
 
 /* <root>/io.containerd.content.v1.content/blobs/sha256: an fd, or a negative errno. */
@@ -47,9 +54,13 @@ void oci_image_done(struct oci_image *image);
 int oci_open_blob(int store_fd, const char *digest, uint64_t size);
 
 /*
- * Read all of @blob and compare. Returns 0, -EBADMSG, or another negative errno.
- * @stop, if it is not NULL, is asked now and then: true ends it with -ECANCELED.
+ * Read all of @blob, compare, and note which file that was. Returns 0, -EBADMSG,
+ * or another negative errno. @stop, if it is not NULL, is asked now and then:
+ * true ends it with -ECANCELED.
  */
-int oci_verify_blob(int store_fd, const struct oci_blob *blob, bool (*stop)(void *data), void *data);
+int oci_verify_blob(int store_fd, struct oci_blob *blob, bool (*stop)(void *data), void *data);
+
+/* Open what oci_verify_blob() has read. Returns an fd, or -ESTALE if it was changed since. */
+int oci_open_verified(int store_fd, const struct oci_blob *blob);
 
 #endif

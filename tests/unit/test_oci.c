@@ -7,6 +7,7 @@
 #include <sha2.h>
 
 #include "recover/file.h"
+#include "recover/salvage_blobs.h"
 #include "recover/salvage_export.h"
 #include "scanners/cleanup.h"
 #include "scanners/digest.h"
@@ -70,6 +71,7 @@ static void test_manifest(void)
 	CHECK(problem == NULL);
 	CHECK_EQ(oci.blob_count, 4);
 	CHECK_STR(oci.media_type, "m");
+	CHECK(!oci.is_index && oci.whole);
 	CHECK_STR(oci.blobs[0].digest, image.manifest);
 	CHECK(!oci.blobs[1].is_layer);
 	CHECK(oci.blobs[2].is_layer && oci.blobs[2].is_compressed);
@@ -134,6 +136,7 @@ static void test_index_of_platforms(void)
 	CHECK_EQ(oci_image_read(store, index, &oci, &problem), 0);
 	CHECK_EQ(oci.blob_count, 5);
 	CHECK(strstr(oci.media_type, "index") != NULL);
+	CHECK(oci.is_index && !oci.whole);
 	oci_image_done(&oci);
 	CHECK_EQ(unlinkat(store, image.layer[0] + 7, 0), 0);
 	CHECK_EQ(oci_image_read(store, index, &oci, &problem), -ENODATA);
@@ -172,7 +175,8 @@ static void test_export(void)
 
 	put_image("export", &image);
 	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
-	CHECK_EQ(salvage_export(store, image.manifest, &oci, names, 2, append, to), 0);
+	CHECK_EQ(salvage_export(store, image.manifest, &oci, &(struct salvage_names){ names, 2, NULL, NULL },
+				append, to), 0);
 	CHECK_EQ(fclose(to), 0);
 	CHECK(memmem(tar, size, "a.example/x:2", 13) != NULL);
 	CHECK(memmem(tar, size, "layer export 1", 14) != NULL);
@@ -199,8 +203,152 @@ static void test_export_ends_with_its_writer(void)
 
 	put_image("full", &image);
 	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
-	CHECK_EQ(salvage_export(store, image.manifest, &oci, names, 1, append_until_full, &written),
+	CHECK_EQ(salvage_export(store, image.manifest, &oci, &(struct salvage_names){ names, 1, NULL, NULL },
+				append_until_full, &written),
 		 -ENOSPC);
+}
+
+/* As of the moment when all blobs are written. */
+static int choose_second(void *data, char *const *names, size_t count, bool *ret_wanted)
+{
+	bool *any = data;
+
+	(void)names;
+	ret_wanted[count - 1] = *any;
+	return 0;
+}
+
+static void test_export_of_names_that_are_wanted(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	char *names[] = { (char *)"a.example/x:1", (char *)"a.example/x:2" }, *problem;
+	bool any = true;
+	struct salvage_names chosen = { names, 2, choose_second, &any };
+	struct image image;
+
+	put_image("chosen", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	for (int i = 0; i < 2; i++) {
+		cleanup_free char *tar = NULL;
+		size_t size = 0;
+		FILE *to = open_memstream(&tar, &size);
+
+		CHECK_EQ(salvage_export(store, image.manifest, &oci, &chosen, append, to),
+			 any ? 0 : -EEXIST);
+		CHECK_EQ(fclose(to), 0);
+		CHECK(memmem(tar, size, "a.example/x:1", 13) == NULL);
+		CHECK_EQ(memmem(tar, size, "a.example/x:2", 13) != NULL, any);
+		CHECK_EQ(memmem(tar, size, "index.json", 10) != NULL, any);
+		any = false;
+	}
+}
+
+/* ---- blobs on their way ---- */
+
+static int new_store = -EBADF;
+
+static ino_t inode_in(int dirfd, const char *digest)
+{
+	struct stat st = { 0 };
+
+	return fstatat(dirfd, digest + 7, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+}
+
+static void read_and_verify(const struct image *image, struct oci_image *oci)
+{
+	char *problem = NULL;
+
+	CHECK_EQ(oci_image_read(store, image->manifest, oci, &problem), 0);
+	CHECK_EQ(salvage_blobs_verify(store, oci, NULL, NULL, &problem), 0);
+	CHECK(problem == NULL);
+}
+
+static void test_blobs_are_linked(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	uint64_t layers = 2 * strlen("layer linked 0");
+
+	put_image("linked", &image);
+	read_and_verify(&image, &oci);
+	/* One of the layers is compressed, and the manifest is the biggest blob. */
+	CHECK_EQ(salvage_blobs_room(store, new_store, &oci), oci.size + layers / 2 * 5);
+	CHECK_EQ(salvage_blobs_room(store, -EBADF, &oci), oci.size + layers / 2 * 5 + oci.bytes);
+	salvage_blobs_link(store, -EBADF, &oci);
+	salvage_blobs_link(store, new_store, &oci);
+	for (size_t i = 0; i < oci.blob_count; i++)
+		CHECK_EQ(inode_in(new_store, oci.blobs[i].digest), inode_in(store, oci.blobs[i].digest));
+	/* Once more: nothing is replaced. */
+	salvage_blobs_link(store, new_store, &oci);
+	CHECK_EQ(inode_in(new_store, image.layer[0]), inode_in(store, image.layer[0]));
+}
+
+static void test_what_changed_since_is_not_linked(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	int fd;
+
+	put_image("changed", &image);
+	read_and_verify(&image, &oci);
+	fd = openat(store, image.layer[0] + 7, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, "L", 1, 0), 1);
+	(void)close(fd);
+	CHECK_EQ(renameat(store, image.layer[0] + 7, store, "other"), 0);
+	CHECK_EQ(renameat(store, "other", store, image.layer[0] + 7), 0);
+	/* Another file of the same name and size, and a link out of the store. */
+	CHECK_EQ(file_replace(store, image.layer[1] + 7, "layer changed 1", 15, 0600), 0);
+	CHECK_EQ(unlinkat(store, image.config + 7, 0), 0);
+	CHECK_EQ(symlinkat("/etc/passwd", store, image.config + 7), 0);
+	salvage_blobs_link(store, new_store, &oci);
+	CHECK(inode_in(new_store, image.manifest) != 0);
+	CHECK_EQ(inode_in(new_store, image.layer[0]), 0);
+	CHECK_EQ(inode_in(new_store, image.layer[1]), 0);
+	CHECK_EQ(inode_in(new_store, image.config), 0);
+}
+
+static void test_what_others_may_write_is_not_linked(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+
+	put_image("others", &image);
+	CHECK_EQ(fchmodat(store, image.layer[0] + 7, 0666, 0), 0);
+	if (geteuid() == 0)
+		CHECK_EQ(fchownat(store, image.layer[1] + 7, 1, 1, 0), 0);
+	read_and_verify(&image, &oci);
+	salvage_blobs_link(store, new_store, &oci);
+	CHECK_EQ(inode_in(new_store, image.layer[0]), 0);
+	CHECK(geteuid() != 0 || inode_in(new_store, image.layer[1]) == 0);
+	CHECK(geteuid() != 0 || inode_in(new_store, image.manifest) != 0);
+}
+
+/* Changed while it was streamed: containerd refuses it, and the link goes. */
+static void test_what_changes_later_is_unlinked(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	cleanup_free char *problem = NULL;
+	struct image image;
+	int fd;
+
+	put_image("late", &image);
+	read_and_verify(&image, &oci);
+	salvage_blobs_link(store, new_store, &oci);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), 0);
+	fd = openat(store, image.layer[1] + 7, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, "L", 1, 0), 1);
+	(void)close(fd);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), -EBADMSG);
+	CHECK(problem && strstr(problem, image.layer[1]) != NULL);
+	CHECK_EQ(inode_in(new_store, image.layer[1]), 0);
+	CHECK(inode_in(store, image.layer[1]) != 0);
+	CHECK_EQ(inode_in(new_store, image.layer[0]), inode_in(store, image.layer[0]));
+	/* Not ours to remove: a file of containerd's own. */
+	CHECK_EQ(file_replace(new_store, image.layer[1] + 7, "whatever", 8, 0600), 0);
+	free(problem);
+	problem = NULL;
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), 0);
+	CHECK(inode_in(new_store, image.layer[1]) != 0);
 }
 
 static void test_allocations_fail(void)
@@ -226,6 +374,8 @@ static void test_allocations_fail(void)
 int main(void)
 {
 	store = open(tap_tmpdir(NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(mkdirat(store, "new", 0700), 0);
+	new_store = openat(store, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	RUN(test_digest_names);
 	RUN(test_manifest);
 	RUN(test_every_kind_of_damage);
@@ -234,6 +384,11 @@ int main(void)
 	RUN(test_index_in_itself);
 	RUN(test_export);
 	RUN(test_export_ends_with_its_writer);
+	RUN(test_export_of_names_that_are_wanted);
+	RUN(test_blobs_are_linked);
+	RUN(test_what_changed_since_is_not_linked);
+	RUN(test_what_others_may_write_is_not_linked);
+	RUN(test_what_changes_later_is_unlinked);
 	RUN(test_allocations_fail);
 	return tap_done();
 }

@@ -1,0 +1,112 @@
+#include "recover/salvage_blobs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/digest.h"
+#include "scanners/text.h"
+
+enum { UNPACKED = 4 }; /* times a compressed layer, as a rule of thumb */
+
+static char *describe(const struct oci_blob *blob, int error)
+{
+	return text_print("%s %s: %s", blob->is_layer ? "layer" : "blob", blob->digest,
+			  error == -EBADMSG ? "not what its name says" : strerror(-error));
+}
+
+int salvage_blobs_verify(int store_fd, struct oci_image *oci, bool (*stop)(void *data), void *data,
+			 char **ret_problem)
+{
+	for (size_t i = 0; i < oci->blob_count; i++) {
+		int r = oci_verify_blob(store_fd, &oci->blobs[i], stop, data);
+
+		if (r == -ECANCELED || r == -ENOMEM)
+			return r;
+		if (r < 0) {
+			*ret_problem = describe(&oci->blobs[i], r);
+			return -EBADMSG;
+		}
+	}
+	return 0;
+}
+
+static bool can_link(int store_fd, int new_store_fd)
+{
+	struct stat from, to;
+
+	return new_store_fd >= 0 && fstat(store_fd, &from) == 0 && fstat(new_store_fd, &to) == 0 &&
+	       from.st_dev == to.st_dev;
+}
+
+uint64_t salvage_blobs_room(int store_fd, int new_store_fd, const struct oci_image *oci)
+{
+	uint64_t biggest = 0, unpacked = 0;
+
+	for (size_t i = 0; i < oci->blob_count; i++) {
+		const struct oci_blob *blob = &oci->blobs[i];
+
+		biggest = MAX(biggest, blob->size);
+		if (blob->is_layer)
+			unpacked += blob->size * (blob->is_compressed ? UNPACKED : 1);
+	}
+	return biggest + unpacked + (can_link(store_fd, new_store_fd) ? 0 : oci->bytes);
+}
+
+/* Who can write to it through another name could change it in the store. */
+static bool is_roots_alone(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *oci)
+{
+	for (size_t i = 0; i < oci->blob_count && new_store_fd >= 0; i++) {
+		cleanup_fd int fd = oci_open_verified(store_fd, &oci->blobs[i]);
+
+		/* The open file, whatever its name is by now. There already, or without
+		 * links: it is copied, then. */
+		if (fd >= 0 && is_roots_alone(fd))
+			(void)!linkat(fd, "", new_store_fd, digest_hex(oci->blobs[i].digest),
+				      AT_EMPTY_PATH);
+	}
+}
+
+static bool is_same_file(int store_fd, int new_store_fd, const char *name)
+{
+	struct stat from, to;
+
+	return fstatat(store_fd, name, &from, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(new_store_fd, name, &to, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       from.st_dev == to.st_dev && from.st_ino == to.st_ino;
+}
+
+int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci, char **ret_problem)
+{
+	char *problem = NULL;
+	int first = 0;
+
+	for (size_t i = 0; i < oci->blob_count && new_store_fd >= 0; i++) {
+		const char *name = digest_hex(oci->blobs[i].digest);
+		int r;
+
+		if (!is_same_file(store_fd, new_store_fd, name))
+			continue;
+		r = oci_verify_blob(new_store_fd, &oci->blobs[i], NULL, NULL);
+		if (r != -EBADMSG)
+			continue;
+		(void)unlinkat(new_store_fd, name, 0); /* a link of ours; the file stays in the quarantine */
+		if (first == 0)
+			problem = describe(&oci->blobs[i], r);
+		first = first ?: r;
+	}
+	if (first < 0)
+		*ret_problem = problem;
+	return first;
+}
