@@ -9,6 +9,7 @@ usage: damage.py KIND FILE
   meta-newest     the newer meta page zeroed: bbolt falls back to the older
   root-zero       the page of the root bucket zeroed
   root-random     the same with noise in it
+  freelist-zero   the page of the freelist zeroed (containerd 1.6 has one)
   data-zero       everything behind the meta pages zeroed
   truncated       cut to half
   empty           cut to nothing
@@ -23,7 +24,7 @@ import sys
 
 PAGE = 4096     # containerd's databases on machines with 4 KiB pages
 HEADER = 16     # of every page
-VERSION_AT, ROOT_AT, TXID_AT, CHECKSUM_AT = 4, 16, 48, 56
+VERSION_AT, ROOT_AT, FREELIST_AT, TXID_AT, CHECKSUM_AT = 4, 16, 32, 48, 56
 
 
 def fnv1a(data):
@@ -48,6 +49,9 @@ class Database:
 
     def root_page(self):
         return self.field(self.newest(), ROOT_AT)
+
+    def freelist_page(self):
+        return self.field(self.newest(), FREELIST_AT)
 
     def fill(self, first_page, count, content=None):
         size = count * PAGE
@@ -101,6 +105,11 @@ def damage(kind, db):
         db.fill(db.root_page(), 1)
     elif kind == "root-random":
         db.fill(db.root_page(), 1, random.Random(1).randbytes(PAGE))
+    elif kind == "freelist-zero":
+        if db.freelist_page() < pages:
+            db.fill(db.freelist_page(), 1)
+        else:
+            sys.exit("damage.py: there is no freelist")
     elif kind == "data-zero":
         db.fill(2, pages - 2)
     elif kind == "truncated":
