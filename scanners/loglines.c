@@ -13,8 +13,14 @@
 
 enum {
 	CUT_MATCH_MIN = 10, /* bytes of a pattern that must be left of it at a cut */
-	STATUS_KEY_MAX = 16,
+	EXPORT_LINES_MAX = 32 * LOG_LINES_MAX, /* an entry has up to that many fields */
 };
+
+/* Is a pattern of @size bytes that was cut to @left still that pattern and no other? */
+static bool is_enough(size_t left, size_t size)
+{
+	return left >= CUT_MATCH_MIN && (size <= 2 * CUT_MATCH_MIN + 4 || left * 3 >= size * 2);
+}
 
 bool log_contains(const char *text, const char *pattern)
 {
@@ -26,7 +32,7 @@ bool log_contains(const char *text, const char *pattern)
 	 * quotation mark at the end means that nothing is missing. */
 	while (len > 0 && strchr(">.\xe2\x80\xa6 ", text[len - 1]))
 		len--;
-	for (size_t left = size - 1; left >= CUT_MATCH_MIN && left < size; left--)
+	for (size_t left = size - 1; left < size && is_enough(left, size); left--)
 		if (left <= len && memcmp(text + len - left, pattern, left) == 0)
 			return true;
 	return false;
@@ -86,7 +92,23 @@ static const char *skip_tab(const char *s, bool *tab)
 	return *tab ? s + (*s == '#' ? 4 : 2) : s;
 }
 
-/* Into @out, which has room for @text: one level of quoting and colours less. */
+/* Take the colours out of @text. */
+static void decolour(char *text)
+{
+	char *out = text;
+
+	while (*text) {
+		size_t colour = colour_size(text);
+
+		if (colour > 0)
+			text += colour;
+		else
+			*out++ = *text++;
+	}
+	*out = '\0';
+}
+
+/* Into @out, which has room for @text: one level of quoting less. */
 static void clean(const char *text, char *out)
 {
 	bool tab;
@@ -95,18 +117,14 @@ static void clean(const char *text, char *out)
 	if (tab)
 		*out++ = '\t';
 	while (*text) {
-		size_t colour = colour_size(text);
-
-		if (colour > 0) {
-			text += colour;
-		} else if (*text == '\\') {
-			text++;
-			if (*text == 'n' || *text == 't' || *text == 'r') {
-				*out++ = ' ';
-				text++;
-			}
-		} else {
+		if (*text != '\\') {
 			*out++ = *text++;
+			continue;
+		}
+		text++;
+		if (*text == 'n' || *text == 't' || *text == 'r') {
+			*out++ = ' ';
+			text++;
 		}
 	}
 	*out = '\0';
@@ -125,9 +143,10 @@ static uint32_t hash_of(const char *s)
 static int log_add_line(struct log *log, const char *raw, size_t size,
 			const struct log_entry *entry)
 {
+	enum { PIECES = 5 };
 	struct log_line line = { .sender = "", .host = "" };
 	struct log_prefix prefix;
-	char *memory, *text;
+	char *memory, *plain, *text;
 	int r;
 
 	if (size > LOG_LINE_MAX)
@@ -136,8 +155,8 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		size--;
 	if (size == 0)
 		return 0;
-	/* The raw line, the cleaned one, sender and host: none is longer than it. */
-	memory = malloc(4 * (size + 1));
+	/* The raw line, without colours, clean, sender and host: none is longer than it. */
+	memory = malloc(PIECES * (size + 1));
 	r = remember(log, memory);
 	if (r < 0)
 		return r;
@@ -147,17 +166,19 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		if (memory[i] == '\0')
 			memory[i] = ' ';
 	line.raw = memory;
+	plain = memory + size + 1;
+	memcpy(plain, memory, size + 1);
+	decolour(plain);
 	if (entry)
-		prefix = (struct log_prefix){ .rest = memory, .pid = entry->pid };
+		prefix = (struct log_prefix){ .rest = plain, .pid = entry->pid };
 	else
-		log_prefix_split(memory, &prefix);
-	text = memory + size + 1;
+		log_prefix_split(plain, &prefix);
+	text = memory + 2 * (size + 1);
 	clean(prefix.rest, text);
 	line.text = text;
 	line.pid = prefix.pid;
-	line.level = log_level_of(text);
 	if (prefix.sender_size > 0) {
-		char *sender = memory + 2 * (size + 1), *host = memory + 3 * (size + 1);
+		char *sender = memory + 3 * (size + 1), *host = memory + 4 * (size + 1);
 
 		memcpy(sender, prefix.sender, prefix.sender_size);
 		sender[prefix.sender_size] = '\0';
@@ -169,6 +190,13 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 	line.source = prefix.kernel ? LOG_KERNEL : log_source_of(line.sender, text);
 	if (entry)
 		line.source = log_source_of_entry(entry, text);
+	if (line.source == LOG_SUPERVISOR || line.source == LOG_BARE) {
+		enum log_source source = log_unwrap(text, line.source);
+
+		line.pid = source == line.source ? line.pid : 0; /* k0s's */
+		line.source = source;
+	}
+	line.level = log_level_of(text);
 	if (entry && entry->invocation)
 		line.invocation = hash_of(entry->invocation);
 	return add_line(log, &line);
@@ -214,11 +242,35 @@ static const char *string_of(const json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
-/* One object of journalctl -o json. Returns 1 if it was one, 0 if not, or -ENOMEM. */
+/*
+ * A message, which journalctl writes as an array of bytes if a control character
+ * is in it. NULL if @object has none, or for want of memory.
+ */
+static char *message_of(const json_t *object)
+{
+	const json_t *value = json_object_get(object, "MESSAGE"), *byte;
+	char *message;
+	size_t i;
+
+	if (json_is_string(value))
+		return strdup(json_string_value(value));
+	if (!json_is_array(value))
+		return NULL;
+	message = calloc(json_array_size(value) + 1, 1);
+	if (message)
+		json_array_foreach(value, i, byte)
+			message[i] = (char)json_integer_value(byte);
+	return message;
+}
+
+/*
+ * One object of journalctl -o json, or of docker's json-file. Returns 1 if it was
+ * one, 0 if not, or -ENOMEM.
+ */
 static int add_journal_json(struct log *log, const char *line, size_t size)
 {
 	json_t *object = json_loadb(line, size, 0, NULL);
-	const char *message = string_of(object, "MESSAGE");
+	cleanup_free char *message = message_of(object);
 	const char *pid = string_of(object, "_PID");
 	struct log_entry entry = {
 		.sender = string_of(object, "SYSLOG_IDENTIFIER"),
@@ -228,11 +280,15 @@ static int add_journal_json(struct log *log, const char *line, size_t size)
 		.invocation = string_of(object, "_SYSTEMD_INVOCATION_ID"),
 		.message = message,
 	};
+	const char *logged = string_of(object, "stream") ? string_of(object, "log") : NULL;
 	int r = 0;
 
 	if (!entry.invocation)
 		entry.invocation = string_of(object, "INVOCATION_ID");
-	if (message) {
+	if (logged) { /* docker's json-file: a container's output */
+		r = add_lines(log, logged, strlen(logged), NULL);
+		r = r < 0 ? r : 1;
+	} else if (message) {
 		entry.size = strlen(message);
 		r = log_add_entry(log, &entry);
 		r = r < 0 ? r : 1;
@@ -292,7 +348,16 @@ static int add_export_entry(struct log *log, const struct export_entry *export)
 	return r;
 }
 
-/* Entries are divided by empty lines; fields with binary values are passed over. */
+/* "Wed 2026-11-25 22:17:21.123456 UTC [s=…;i=…]" */
+static bool is_verbose_head(const char *line, size_t size)
+{
+	return size > 0 && *line != ' ' && line[size - 1] == ']' && memmem(line, size, " [s=", 4);
+}
+
+/*
+ * Entries are divided by empty lines, in journalctl -o verbose by lines that are
+ * not indented; fields with binary values are passed over.
+ */
 static int add_export(struct log *log, const char *text, size_t size)
 {
 	struct export_entry export = { 0 };
@@ -300,12 +365,14 @@ static int add_export(struct log *log, const char *text, size_t size)
 
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		size_t length = (size_t)((newline ? newline : end) - text);
+		size_t length = (size_t)((newline ? newline : end) - text), indent = 0;
 
+		while (indent < length && text[indent] == ' ')
+			indent++;
 		for (size_t i = 0; i < ARRAY_SIZE(export_names); i++)
-			(void)(take_field(text, length, export_names[i], &export.fields[i],
-					  &export.sizes[i]));
-		if (length == 0) {
+			(void)(take_field(text + indent, length - indent, export_names[i],
+					  &export.fields[i], &export.sizes[i]));
+		if (length == 0 || is_verbose_head(text, length)) {
 			int r = add_export_entry(log, &export);
 
 			if (r < 0)
@@ -317,26 +384,42 @@ static int add_export(struct log *log, const char *text, size_t size)
 	return add_export_entry(log, &export);
 }
 
-/* Keep the last LOG_LINES_MAX lines of @text. */
-static const char *tail_of(struct log *log, const char *text, size_t size)
+/* Keep the last @lines_max lines of @text. */
+static const char *tail_of(struct log *log, const char *text, size_t size, size_t lines_max)
 {
 	const char *s = text + size;
 
 	for (size_t lines = 0; s > text; s--)
-		if (s[-1] == '\n' && ++lines > LOG_LINES_MAX) {
+		if (s[-1] == '\n' && ++lines > lines_max) {
 			log->cut = true;
 			break;
 		}
 	return s;
 }
 
+static bool is_export(const char *text, size_t size)
+{
+	static const char cursor[] = "__CURSOR=";
+	const char *newline = memchr(text, '\n', size);
+
+	if (size > strlen(cursor) && memcmp(text, cursor, strlen(cursor)) == 0)
+		return true;
+	return newline && is_verbose_head(text, (size_t)(newline - text));
+}
+
 int log_add_text(struct log *log, const char *text, size_t size)
 {
 	const char *end = text + size;
 
-	text = tail_of(log, text, size);
-	if (end - text > 10 && memcmp(text, "__CURSOR=", 9) == 0)
+	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* Windows's mark of UTF-8 */
+		text += 3;
+		size -= 3;
+	}
+	if (is_export(text, size)) {
+		text = tail_of(log, text, size, EXPORT_LINES_MAX);
 		return add_export(log, text, (size_t)(end - text));
+	}
+	text = tail_of(log, text, size, LOG_LINES_MAX);
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);

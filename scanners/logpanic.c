@@ -28,6 +28,12 @@ static bool is_frame(const char *text)
 	return strstr(text, ".go:") || strchr(text, '(') || starts_with(text, "created by ");
 }
 
+/* k3s and rke2 carry a containerd whose main function is in their tree. */
+static bool is_own_main_elsewhere(const char *text)
+{
+	return strstr(text, "k3s/pkg/containerd") || strstr(text, "k3s/cmd/containerd");
+}
+
 bool log_frame_is_foreign(const char *text)
 {
 	static const char *const programs[] = {
@@ -37,23 +43,88 @@ bool log_frame_is_foreign(const char *text)
 		"github.com/k3s-io/kine",    "github.com/rancher/",	 "github.com/hashicorp/",
 		"k8s.io/kubernetes/",	     "github.com/influxdata/",	 "github.com/balena-os/",
 		"runtime/v2/shim.",	     "cmd/containerd-shim",	 "pkg/shim.",
+		"runtime/v2/runc.",	     "runtime/v2/runc/",	 "containerd-shim-runc-v2",
+		"runtime/v2/task.",	     "-snapshotter/",		 "containerd/nerdctl/",
+		"accelerated-container-image/",
 	};
 
 	/* What containerd itself has vendored stands below its own tree. */
 	if (!is_frame(text) || strstr(text, "containerd/containerd/vendor/") ||
 	    strstr(text, "containerd/cri/vendor/"))
 		return is_frame(text) && strstr(text, "docker/docker/vendor/");
-	return has_any(text, programs, ARRAY_SIZE(programs));
+	return has_any(text, programs, ARRAY_SIZE(programs)) && !is_own_main_elsewhere(text);
+}
+
+/* The projects below github.com/containerd/ that containerd is built from. */
+static bool is_own_project(const char *name)
+{
+	static const char *const projects[] = {
+		"containerd", "cri",	 "log",	    "ttrpc",	"typeurl", "errdefs",  "plugin",
+		"platforms",  "cgroups", "fifo",    "console",	"go-cni",  "go-runc",  "continuity",
+		"btrfs",      "zfs",	 "aufs",    "imgcrypt", "nri",	   "otelttrpc",
+	};
+	size_t size = strcspn(name, "/.(");
+
+	for (size_t i = 0; i < ARRAY_SIZE(projects); i++)
+		if (strlen(projects[i]) == size && memcmp(projects[i], name, size) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Is @text a function's frame of a module that containerd is not built from? In
+ * a stream without names nothing else tells whose panic it is.
+ */
+bool log_frame_is_unknown(const char *text)
+{
+	static const char *const modules[] = {
+		"github.com/docker/containerd/", "github.com/k3s-io/containerd/", "go.etcd.io/bbolt",
+		"github.com/boltdb/bolt",	 "github.com/etcd-io/bbolt",	  "github.com/coreos/bbolt",
+		"google.golang.org/",		 "golang.org/x/",		  "gopkg.in/",
+		"go.opentelemetry.io/",		 "k8s.io/",			  "sigs.k8s.io/",
+		"tags.cncf.io/",		 "github.com/urfave/",		  "github.com/sirupsen/",
+		"github.com/opencontainers/",	 "github.com/gogo/",		  "github.com/golang/",
+		"github.com/grpc-ecosystem/",	 "github.com/docker/go-",	  "github.com/pelletier/",
+		"github.com/BurntSushi/",	 "github.com/Microsoft/",	  "github.com/prometheus/",
+		"github.com/moby/sys/",		 "github.com/moby/locker",	  "github.com/fsnotify/",
+		"github.com/intel/goresctrl",	 "github.com/tetratelabs/",	  "github.com/pkg/",
+		"github.com/felixge/",		 "github.com/klauspost/",	  "github.com/cilium/ebpf",
+		"github.com/coreos/go-systemd",	 "github.com/godbus/",		  "github.com/vishvananda/",
+		"github.com/emicklei/",		 "github.com/json-iterator/",	  "github.com/miekg/",
+	};
+	static const char own[] = "github.com/containerd/", created[] = "created by ";
+	const char *slash, *dot;
+
+	if (strncmp(text, created, strlen(created)) == 0)
+		text += strlen(created);
+	else if (!strchr(text, '('))
+		return false;
+	/* "host.name/path/package.Function(": anything else is Go's own library, or main */
+	slash = text + strcspn(text, "/( \t");
+	dot = memchr(text, '.', (size_t)(slash - text));
+	if (*slash != '/' || !dot || slash == text || is_own_main_elsewhere(text))
+		return false;
+	if (strncmp(text, own, strlen(own)) == 0)
+		return !is_own_project(text + strlen(own));
+	for (size_t i = 0; i < ARRAY_SIZE(modules); i++)
+		if (strncmp(text, modules[i], strlen(modules[i])) == 0)
+			return false;
+	return true;
 }
 
 bool log_frame_is_own(const char *text)
 {
 	static const char *const packages[] = {
-		"containerd/services/server",	 "containerd/server.", "containerd/server/server.go",
-		"/cmd/containerd/",		 "metadata/plugin.init", "metadata/plugin/plugin.go",
-		"containerd/v2/plugins/",	 "containerd/pkg/cri/",	 "containerd/cri/",
-		"containerd/v2/internal/cri/",	 "containerd/plugin.(*Registration)",
-		"containerd/containerd/vendor/", "/containerd.io-",
+		"containerd/services/server",	   "containerd/server.",
+		"containerd/server/server.go",	   "/cmd/containerd/",
+		"metadata/plugin.init",		   "metadata/plugin/plugin.go",
+		"containerd/v2/plugins/metadata",  "containerd/v2/plugins/cri",
+		"containerd/v2/plugins/gc",	   "containerd/v2/plugins/services/",
+		"containerd/v2/plugins/restart",   "containerd/v2/plugins/sandbox",
+		"containerd/v2/plugins/transfer",  "containerd/pkg/cri/",
+		"containerd/cri/",		   "containerd/v2/internal/cri/",
+		"containerd/plugin.(*Registration)", "containerd/containerd/vendor/",
+		"/containerd.io-",
 	};
 
 	return is_frame(text) && !log_frame_is_foreign(text) &&
@@ -104,6 +175,21 @@ static bool is_runtime_frame(const char *text)
 	return !strchr(text, '(') || strstr(text, ".go:");
 }
 
+/* Nothing in front of @line says who wrote it. */
+static bool is_nameless(const struct log_line *line)
+{
+	return !*line->sender && line->pid == 0;
+}
+
+/* Once containerd is up, others speak in such a stream: dockerd, BuildKit. */
+static bool has_booted(const struct log *log, size_t head)
+{
+	for (size_t i = head; i > 0 && log->lines[i - 1].start == log->lines[head].start; i--)
+		if (strstr(log->lines[i - 1].text, "containerd successfully booted"))
+			return true;
+	return false;
+}
+
 /*
  * Is the head containerd's before its stack is looked at? In a stream without
  * names only what follows right behind containerd's own words is.
@@ -114,8 +200,10 @@ static bool is_named_own(const struct log *log, size_t head)
 
 	if (line->source != LOG_CONTAINERD)
 		return false;
-	if (*line->sender || line->pid != 0)
+	if (!is_nameless(line))
 		return true;
+	if (has_booted(log, head))
+		return false;
 	for (size_t back = 1; back <= head && back <= WORDS_BEFORE_MAX; back++)
 		if (log_word_is_own(log->lines[head - back].text))
 			return true;
@@ -141,7 +229,8 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 		if (line->level == LOG_LEVEL_FATAL && !is_head(line))
 			break;
 		panic->last = i;
-		foreign |= log_frame_is_foreign(text);
+		foreign |= log_frame_is_foreign(text) ||
+			   (is_nameless(head) && log_frame_is_unknown(text));
 		own |= log_frame_is_own(text);
 		if (!top_seen && i > panic->first && !is_runtime_frame(text)) {
 			top_seen = true;

@@ -24,6 +24,9 @@ bool log_panic_next(const struct log *log, size_t from, size_t end, struct log_p
 /* Is @text a stack frame of another program, or of a shim? */
 bool log_frame_is_foreign(const char *text);
 
+/* Is @text a function's frame of a module that the containerd daemon is not built from? */
+bool log_frame_is_unknown(const char *text);
+
 /* Is @text a stack frame of what only the containerd daemon is built from? */
 bool log_frame_is_own(const char *text);
 

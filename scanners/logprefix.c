@@ -106,30 +106,126 @@ static const char *skip_brackets(const char *s)
 	return s;
 }
 
+/* "tag: " or "host tag: " at @s. */
+static bool split_host_and_tag(const char *s, struct log_prefix *ret)
+{
+	const char *rest = split_tag(s, ret), *host_end = s + strcspn(s, " \t=\"[");
+
+	if (!rest && (*host_end == ' ' || *host_end == '\t')) {
+		rest = split_tag(host_end + strspn(host_end, " \t"), ret);
+		if (rest) {
+			ret->host = s;
+			ret->host_size = (size_t)(host_end - s);
+		}
+	}
+	if (rest)
+		ret->rest = rest;
+	return rest;
+}
+
+/* "UTC ", "CEST ", "+08 ", "+0530 " of journalctl -o short-full. */
+static const char *skip_zone(const char *s)
+{
+	enum { ZONE_MAX = 6 };
+	const char *end = s;
+
+	if (*s == '+' || *s == '-')
+		end += 1 + strspn(s + 1, "0123456789:");
+	else
+		while (isupper((unsigned char)*end))
+			end++;
+	return end > s && end - s <= ZONE_MAX && *end == ' ' ? end + 1 : NULL;
+}
+
 static void split_behind_time(const char *s, struct log_prefix *ret)
 {
-	const char *rest, *second;
+	const char *behind;
 
 	s = skip_brackets(s);
 	s += strspn(s, " \t");
 	ret->rest = s;
-	rest = split_tag(s, ret);
-	if (rest) {
-		ret->rest = rest;
+	if (split_host_and_tag(s, ret))
 		return;
+	behind = skip_zone(s);
+	if (behind)
+		(void)split_host_and_tag(behind, ret); /* else it is part of the message */
+}
+
+/* A word of RFC 5424's header; "-" is none. Returns what is behind it, or NULL. */
+static const char *take_word(const char *s, const char **word, size_t *size)
+{
+	size_t length = strcspn(s, " ");
+
+	if (length == 0 || s[length] != ' ')
+		return NULL;
+	*word = s;
+	*size = length == 1 && *s == '-' ? 0 : length;
+	return s + length + 1;
+}
+
+/* "[id name="value"]…" or "-". Returns the message behind it, or NULL. */
+static const char *skip_structured_data(const char *s)
+{
+	if (*s == '-')
+		return s[1] == ' ' ? s + 2 : NULL;
+	while (*s == '[') {
+		bool quoted = false;
+
+		for (; *s && (quoted || *s != ']'); s++) {
+			if (*s == '\\' && s[1])
+				s++;
+			else if (*s == '"')
+				quoted = !quoted;
+		}
+		if (*s != ']')
+			return NULL;
+		s++;
 	}
-	second = s + strcspn(s, " \t=\"[");
-	if (*second != ' ' && *second != '\t')
-		return;
-	ret->host_size = (size_t)(second - s);
-	second += strspn(second, " \t");
-	rest = split_tag(second, ret);
-	if (rest) {
-		ret->host = s;
-		ret->rest = rest;
-	} else {
-		ret->host_size = 0;
+	return *s == ' ' ? s + 1 : NULL;
+}
+
+/* "<30>1 2026-11-25T22:17:21.003Z host name 123 - - message" of RFC 5424. */
+static bool split_rfc5424(const char *line, struct log_prefix *ret)
+{
+	const char *s = line, *pid = NULL, *id = NULL;
+	struct log_prefix found = *ret;
+	size_t pid_size = 0, id_size = 0;
+
+	if (*s == '<') {
+		s += 1 + strspn(s + 1, "0123456789");
+		if (*s++ != '>')
+			return false;
 	}
+	if (strncmp(s, "1 ", 2) != 0 || !digits(s + 2, 4) || s[6] != '-')
+		return false;
+	s = strchr(s + 2, ' ');
+	if (!s)
+		return false;
+	s = take_word(s + 1, &found.host, &found.host_size);
+	s = s ? take_word(s, &found.sender, &found.sender_size) : NULL;
+	s = s ? take_word(s, &pid, &pid_size) : NULL;
+	s = s ? take_word(s, &id, &id_size) : NULL;
+	s = s ? skip_structured_data(s) : NULL;
+	if (!s || found.sender_size == 0)
+		return false;
+	if (pid_size > 0)
+		found.pid = (uint32_t)strtoul(pid, NULL, 10);
+	found.rest = s;
+	*ret = found;
+	return true;
+}
+
+/* "1732530000.123456 " of journalctl -o short-unix. */
+static const char *skip_seconds(const char *line)
+{
+	enum { SECONDS_DIGITS = 9 };
+	size_t seconds = strspn(line, "0123456789"), fraction;
+
+	if (seconds < SECONDS_DIGITS || line[seconds] != '.')
+		return NULL;
+	fraction = strspn(line + seconds + 1, "0123456789");
+	line += seconds + 1 + fraction;
+	return fraction > 0 && *line == ' ' ? line + 1 : NULL;
 }
 
 /* Kubernetes's "2024-01-01T00:00:00Z stderr F message". */
@@ -157,6 +253,8 @@ void log_prefix_split(const char *line, struct log_prefix *ret)
 	const char *s = line + strspn(line, " \t"), *behind;
 
 	*ret = (struct log_prefix){ .host = "", .sender = "", .rest = line };
+	if (split_rfc5424(s, ret))
+		return;
 	behind = skip_uptime(s);
 	if (behind) {
 		split_behind_time(behind, ret);
@@ -168,7 +266,9 @@ void log_prefix_split(const char *line, struct log_prefix *ret)
 		}
 		return;
 	}
-	behind = skip_time(s);
+	behind = skip_seconds(s);
+	if (!behind)
+		behind = skip_time(s);
 	if (behind) {
 		const char *message = skip_stream(behind);
 

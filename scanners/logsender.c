@@ -4,8 +4,18 @@
 #include <string.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/logorder.h"
 
 #define CONTAINERD "containerd"
+
+/* Without the ".service" that journalctl -o with-unit shows, which is cut from @size. */
+static size_t without_suffix(const char *name, size_t size)
+{
+	static const char suffix[] = ".service";
+	const size_t len = strlen(suffix);
+
+	return size > len && memcmp(name + size - len, suffix, len) == 0 ? size - len : size;
+}
 
 /* "containerd", "cri-containerd", "microk8s.daemon-containerd", "containerd-1.7": no shim,
  * no snapshotter, no other daemon that is named after it. */
@@ -13,6 +23,7 @@ static bool is_containerd(const char *name, size_t size)
 {
 	const size_t len = strlen(CONTAINERD);
 
+	size = without_suffix(name, size);
 	for (size_t i = 0; i + len <= size; i++) {
 		const char *behind = name + i + len;
 
@@ -32,9 +43,10 @@ static bool is_supervisor(const char *name)
 	static const char *const names[] = { "dockerd", "docker", "k3s",    "k3s-agent", "rke2",
 					     "kubelet", "balenad", "k0s",   "Moby",	 "moby",
 					     "rootlesskit" };
+	const size_t size = without_suffix(name, strlen(name));
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(names[i], name) == 0)
+		if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0)
 			return true;
 	return false;
 }
@@ -42,6 +54,21 @@ static bool is_supervisor(const char *name)
 static bool is_unit_char(char c)
 {
 	return isalnum((unsigned char)c) || strchr("@:_.-\\", c);
+}
+
+/* Does @text name a unit of another kind: a pod's scope or mount, say? */
+static bool names_no_service(const char *text)
+{
+	static const char *const suffixes[] = { ".scope", ".mount", ".slice", ".socket", ".device" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		const char *found = strstr(text, suffixes[i]);
+
+		if (found && found > text && is_unit_char(found[-1]) &&
+		    !isalnum((unsigned char)found[strlen(suffixes[i])]))
+			return true;
+	}
+	return false;
 }
 
 /* What systemd says is of containerd's unit, or of another one. */
@@ -60,9 +87,14 @@ static enum log_source source_of_systemd(const char *text)
 		found = at;
 		at += strlen(suffix);
 	}
-	if (found)
+	if (found || names_no_service(text))
 		return LOG_OTHER;
 	return strcasestr(text, CONTAINERD) ? LOG_SYSTEMD : LOG_OTHER;
+}
+
+static bool is_kernel(const char *sender)
+{
+	return strcmp(sender, "kernel") == 0 || strncmp(sender, "audit", 5) == 0;
 }
 
 enum log_source log_source_of(const char *sender, const char *text)
@@ -70,29 +102,85 @@ enum log_source log_source_of(const char *sender, const char *text)
 	if (!*sender)
 		return strncmp(text, "type=AVC", 8) == 0 ? LOG_KERNEL : LOG_BARE;
 	/* "(ntainerd)": PID 1's child before it became containerd. */
-	if (strcmp(sender, "systemd") == 0 || *sender == '(')
+	if (strcmp(sender, "systemd") == 0 || strcmp(sender, "init.scope") == 0 || *sender == '(')
 		return source_of_systemd(text);
-	if (strcmp(sender, "kernel") == 0 || strncmp(sender, "audit", 5) == 0)
+	if (is_kernel(sender))
 		return LOG_KERNEL;
 	if (is_containerd(sender, strlen(sender)))
 		return LOG_CONTAINERD;
 	return is_supervisor(sender) ? LOG_SUPERVISOR : LOG_OTHER;
 }
 
+/* A process's name as the kernel keeps it: 15 bytes. */
+static bool is_containerd_comm(const char *comm)
+{
+	return is_containerd(comm, strlen(comm)) || strcmp(comm, "docker-containe") == 0;
+}
+
+/*
+ * _COMM is not the writer's to choose: a shim, a hook or a container writes to
+ * the journal under containerd's name, but not under its process's.
+ */
 enum log_source log_source_of_entry(const struct log_entry *entry, const char *text)
 {
 	const char *comm = entry->comm;
 
 	if (entry->unit && (!comm || strcmp(comm, "systemd") == 0))
 		return source_of_systemd(entry->unit);
-	if (comm && strcmp(comm, CONTAINERD) == 0)
+	/* Records of audit bear the name of the process that they are about. */
+	if (!comm || (entry->sender && is_kernel(entry->sender)))
+		return log_source_of(entry->sender ? entry->sender : "", text);
+	if (is_containerd_comm(comm))
 		return LOG_CONTAINERD;
-	/* A shim writes to the journal under containerd's name. */
-	if (comm && strncmp(comm, CONTAINERD, strlen(CONTAINERD)) == 0)
-		return LOG_OTHER;
-	if (comm && (*comm == '(' || strcmp(comm, "systemd") == 0))
-		return source_of_systemd(text);
-	return log_source_of(entry->sender ? entry->sender : "", text);
+	return log_source_of(comm, text);
+}
+
+/* What k0s says of a component itself, and not the component. */
+static bool is_of_k0s(const char *text)
+{
+	static const char *const beginnings[] = { "Starting to supervise", "Started successfully",
+						  "respawning",		   "Restarting",
+						  "Failed to start",	   "exit status",
+						  "signal: ",		   "Process exited",
+						  "Shutting down",	   "Sending ",
+						  "Found stale",	   "stopped" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		if (strncasecmp(text, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+enum log_source log_unwrap(char *text, enum log_source source)
+{
+	static const char field[] = " component=", message[] = "msg=\"";
+	char *end = NULL, *start = strstr(text, message);
+	const char *component;
+	size_t size;
+
+	for (char *at = text; (at = strstr(at, field)); at++)
+		end = at;
+	if (!end)
+		return source;
+	component = end + strlen(field);
+	size = strcspn(component, " \t");
+	source = size == strlen(CONTAINERD) && memcmp(component, CONTAINERD, size) == 0 ?
+			 LOG_CONTAINERD :
+			 LOG_OTHER;
+	if (start && start < end) {
+		start += strlen(message);
+		if (end > start && end[-1] == '"')
+			end--;
+	} else {
+		/* "INFO[2021-01-22 21:28:21] …     component=containerd" */
+		start = strstr(text, "] ");
+		start = start && start < end ? start + 2 : text;
+		while (end > start && end[-1] == ' ')
+			end--;
+	}
+	memmove(text, start, (size_t)(end - start));
+	text[end - start] = '\0';
+	return source == LOG_CONTAINERD && is_of_k0s(text) ? LOG_SUPERVISOR : source;
 }
 
 /* Words that only containerd itself writes, and words that only others write. */
@@ -104,6 +192,19 @@ static bool has_word(const char *text, const char *const *words, size_t count)
 	return false;
 }
 
+/* Does @text begin as logrus and containerd's main function begin their lines? */
+static bool is_in_own_form(const char *text)
+{
+	static const char *const beginnings[] = { "time=\"", "level=", "{\"", "containerd: ", "\" level=" };
+
+	text += strspn(text, " \t");
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		if (strncmp(text, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	/* "WARN[2021-…] " of a terminal */
+	return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 4 && text[4] == '[';
+}
+
 bool log_word_is_own(const char *text)
 {
 	static const char *const words[] = {
@@ -113,7 +214,8 @@ bool log_word_is_own(const char *text)
 		"metadata content store policy", "Start recovering state", "Start cri plugin",
 	};
 
-	return strncmp(text, "containerd: ", 12) == 0 || has_word(text, words, ARRAY_SIZE(words));
+	return strncmp(text, "containerd: ", 12) == 0 ||
+	       (is_in_own_form(text) && has_word(text, words, ARRAY_SIZE(words)));
 }
 
 static bool is_foreign_word(const char *text)
@@ -122,10 +224,26 @@ static bool is_foreign_word(const char *text)
 		"Starting k3s",	   "Starting rke2", "Running kube-",   "Containerd Exited",
 		"tarting kubelet", "kubelet.go:",   "libcontainerd",   "API listen on",
 		"etcdserver",	   "etcdmain",	    "embed.StartEtcd", "Waiting for containerd startup",
-		"Loading containers",
+		"Loading containers", "msg=\"Starting up\"", "] Starting up ", "module=grpc",
+		"daemon managed containerd", "Firewalld running", "/iptables, [", "graphdriver",
+		"buildkit", "Creating a containerd client", "Daemon has completed initialization",
 	};
 
 	return has_word(text, words, ARRAY_SIZE(words));
+}
+
+/* "E1125 22:17:21.003123    1234 kubelet.go:2356] " of Kubernetes's components */
+static bool is_klog(const char *raw)
+{
+	enum { DAY = 5, CLOCK = 8 };
+	const char *bracket;
+
+	raw += strspn(raw, " \t");
+	if (!strchr("IWEF", *raw) || strspn(raw + 1, "0123456789") != DAY - 1 || raw[DAY] != ' ' ||
+	    strspn(raw + DAY + 1, "0123456789:") != CLOCK)
+		return false;
+	bracket = strchr(raw, ']');
+	return bracket && isdigit((unsigned char)bracket[-1]);
 }
 
 /* The block that systemctl status prints belongs to the unit in its first line. */
@@ -150,6 +268,34 @@ static void settle_status_blocks(struct log *log)
 			if (strncmp(text, keys[k], strlen(keys[k])) == 0)
 				line->source = source;
 	}
+}
+
+/* "==> etcd.log <==" of tail, and of tools that put several logs into one. */
+static void settle_sections(struct log *log)
+{
+	bool elsewhere = false;
+
+	for (size_t i = 0; i < log->count; i++) {
+		struct log_line *line = &log->lines[i];
+		const char *end = strstr(line->text, " <==");
+
+		if (line->source == LOG_BARE && strncmp(line->text, "==> ", 4) == 0 && end)
+			elsewhere = !memmem(line->text, (size_t)(end - line->text), CONTAINERD,
+					    strlen(CONTAINERD));
+		if (line->source == LOG_BARE && elsewhere)
+			line->source = LOG_OTHER;
+	}
+}
+
+/* systemd's words with nothing in front: "containerd.service: Main process exited, …" */
+static void settle_unit_words(struct log *log)
+{
+	static const char unit[] = CONTAINERD ".service: ";
+
+	for (size_t i = 0; i < log->count; i++)
+		if (log->lines[i].source == LOG_BARE &&
+		    strncmp(log->lines[i].text, unit, strlen(unit)) == 0)
+			log->lines[i].source = LOG_SYSTEMD;
 }
 
 static bool is_host(const struct log *log, const char *name)
@@ -192,7 +338,7 @@ static void settle_bare(struct log *log)
 		if (line->source != LOG_BARE)
 			continue;
 		own |= log_word_is_own(line->text);
-		foreign |= is_foreign_word(line->text);
+		foreign |= is_foreign_word(line->text) || is_klog(line->raw);
 	}
 	for (size_t i = 0; i < log->count && own && !foreign; i++)
 		if (log->lines[i].source == LOG_BARE)
@@ -227,9 +373,17 @@ static bool announces(const struct log_line *line)
 	return line->source == LOG_CONTAINERD && strstr(line->text, "starting containerd");
 }
 
+/* journalctl's line between two boots */
+static bool is_boot(const struct log_line *line)
+{
+	return strncmp(line->raw, "-- Boot ", 8) == 0 || strncmp(line->raw, "-- Reboot --", 12) == 0;
+}
+
 /* The journal's ids leave no doubt; without them another pid or another word must do. */
 static bool is_of_next_start(const struct log_line *line, const struct current *current)
 {
+	if (is_boot(line))
+		return current->begun || current->announced || current->pid != 0;
 	if (line->invocation && current->invocation)
 		return line->invocation != current->invocation;
 	if (current->begun && begins_start(line))
@@ -265,7 +419,10 @@ static void divide_into_starts(struct log *log)
 
 void log_settle(struct log *log)
 {
+	log_order(log);
 	settle_status_blocks(log);
+	settle_sections(log);
+	settle_unit_words(log);
 	settle_unnamed(log);
 	settle_bare(log);
 	divide_into_starts(log);

@@ -10,6 +10,12 @@ enum log_source log_source_of(const char *sender, const char *text);
 /* By the journal's trusted fields, else by the name. */
 enum log_source log_source_of_entry(const struct log_entry *entry, const char *text);
 
+/*
+ * k0s repeats what its components say: msg="…" component=containerd. Leaves only
+ * that in @text, and returns whose it is; @source if @text is no such line.
+ */
+enum log_source log_unwrap(char *text, enum log_source source);
+
 /* Is @text a sentence that no program but containerd says? */
 bool log_word_is_own(const char *text);
 

@@ -38,7 +38,8 @@ static const struct row {
 #undef SIGNATURE
 };
 
-static bool line_matches(const struct log_line *line, const struct pattern *pattern)
+/* @whole: a line that was cut off inside the words does not count. */
+static bool line_matches(const struct log_line *line, const struct pattern *pattern, bool whole)
 {
 	if (!(pattern->who & 1U << line->source))
 		return false;
@@ -48,15 +49,18 @@ static bool line_matches(const struct log_line *line, const struct pattern *patt
 	if (pattern->who & FATAL && !sighting_is_fatal(line))
 		return false;
 	for (size_t i = 0; i < WORDS_MAX && pattern->words[i]; i++)
-		if (!log_contains(line->text, pattern->words[i]))
+		if (!(whole ? strstr(line->text, pattern->words[i]) != NULL :
+			      log_contains(line->text, pattern->words[i])))
 			return false;
 	return true;
 }
 
 static bool line_shows(const struct log_line *line, const struct row *row)
 {
+	bool whole = row->info.verdict == SIGNATURE_QUARANTINE;
+
 	for (size_t i = 0; i < PATTERNS_MAX && row->patterns[i].who; i++)
-		if (line_matches(line, &row->patterns[i]))
+		if (line_matches(line, &row->patterns[i], whole))
 			return true;
 	return false;
 }
@@ -123,24 +127,47 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 		ret->verdict = SIGNATURE_UNDECIDED;
 }
 
+struct shown {
+	enum signature signature;
+	struct signature_evidence evidence;
+};
+
+/* A disk that failed once is the cause of whatever is read from it later. */
+static bool is_lasting(enum signature signature)
+{
+	return signature == SIGNATURE_IO_ERROR || signature == SIGNATURE_READ_ONLY;
+}
+
+/*
+ * Does the last start name the cause by itself? What another process or a warning
+ * says in it does not, and one that only ran out of time may be explained by an
+ * earlier one.
+ */
+static bool decides(enum signature last, enum signature worst)
+{
+	if (last >= SIGNATURE_OTHER_PROCESS || is_lasting(worst))
+		return false;
+	return table[last].info.verdict != SIGNATURE_UNDECIDED ||
+	       table[worst].info.verdict == SIGNATURE_QUARANTINE;
+}
+
 void signature_find(const struct log *log, struct signature_finding *ret,
 		    struct signature_evidence *ret_evidence)
 {
-	struct signature_evidence evidence = { .count = 0 }, best = { .count = 0 };
-	enum signature worst = SIGNATURE_NONE;
+	struct shown worst = { .signature = SIGNATURE_NONE }, last = worst;
 
 	for (uint32_t start = 0; start < log->starts; start++) {
 		const struct sighting sighting = sighting_of(log, start);
-		enum signature shown = signature_of_start(&sighting, &evidence);
 
-		if (shown <= worst) {
-			worst = shown;
-			best = evidence;
-		}
+		last.signature = signature_of_start(&sighting, &last.evidence);
+		if (last.signature <= worst.signature)
+			worst = last;
 	}
-	judge(log, worst, ret);
+	if (decides(last.signature, worst.signature))
+		worst = last;
+	judge(log, worst.signature, ret);
 	if (ret_evidence)
-		*ret_evidence = best;
+		*ret_evidence = worst.evidence;
 }
 
 const struct signature_info *signature_info(enum signature signature)

@@ -58,9 +58,10 @@ struct signature_evidence {
 };
 
 /*
- * Judge a settled @log. Of several signatures the one further up in the table
- * counts: causes outside the data root are on top, so that none below them can
- * outvote them. @ret_evidence may be NULL.
+ * Judge a settled @log. Of several signatures of one start the one further up in
+ * the table counts: causes outside the data root are on top, so that none below
+ * them can outvote them. Of several starts the last one that names a cause counts,
+ * unless an earlier one shows a failing disk. @ret_evidence may be NULL.
  */
 void signature_find(const struct log *log, struct signature_finding *ret,
 		    struct signature_evidence *ret_evidence);
