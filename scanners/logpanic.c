@@ -4,19 +4,12 @@
 
 #include "scanners/cleanup.h"
 #include "scanners/logsender.h"
+#include "scanners/text.h"
 
 enum {
 	PANIC_LINES_MAX = 200,
 	WORDS_BEFORE_MAX = 3, /* lines between containerd's last words and a nameless panic */
 };
-
-static bool has_any(const char *text, const char *const *words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strstr(text, words[i]))
-			return true;
-	return false;
-}
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -52,7 +45,7 @@ bool log_frame_is_foreign(const char *text)
 	if (!is_frame(text) || strstr(text, "containerd/containerd/vendor/") ||
 	    strstr(text, "containerd/cri/vendor/"))
 		return is_frame(text) && strstr(text, "docker/docker/vendor/");
-	return has_any(text, programs, ARRAY_SIZE(programs)) && !is_own_main_elsewhere(text);
+	return text_has_any(text, programs, ARRAY_SIZE(programs)) && !is_own_main_elsewhere(text);
 }
 
 /* The projects below github.com/containerd/ that containerd is built from. */
@@ -97,12 +90,12 @@ bool log_frame_is_unknown(const char *text)
 
 	if (strncmp(text, created, strlen(created)) == 0)
 		text += strlen(created);
-	else if (!strchr(text, '('))
+	else if (text[strcspn(text, "( \t")] != '(')
 		return false;
 	/* "host.name/path/package.Function(": anything else is Go's own library, or main */
 	slash = text + strcspn(text, "/( \t");
 	dot = memchr(text, '.', (size_t)(slash - text));
-	if (*slash != '/' || !dot || slash == text || is_own_main_elsewhere(text))
+	if (text[strcspn(text, "( \t:")] == ':' || *slash != '/' || !dot || slash == text || is_own_main_elsewhere(text))
 		return false;
 	if (strncmp(text, own, strlen(own)) == 0)
 		return !is_own_project(text + strlen(own));
@@ -128,7 +121,7 @@ bool log_frame_is_own(const char *text)
 	};
 
 	return is_frame(text) && !log_frame_is_foreign(text) &&
-	       has_any(text, packages, ARRAY_SIZE(packages));
+	       text_has_any(text, packages, ARRAY_SIZE(packages));
 }
 
 bool log_frame_is_bolt(const char *text)
@@ -136,7 +129,7 @@ bool log_frame_is_bolt(const char *text)
 	static const char *const packages[] = { "bbolt.", "boltdb/bolt.", "/bbolt/", "bbolt@",
 						"bbolt/internal/" };
 
-	return is_frame(text) && has_any(text, packages, ARRAY_SIZE(packages));
+	return is_frame(text) && text_has_any(text, packages, ARRAY_SIZE(packages));
 }
 
 static const char *trimmed(const struct log_line *line)
@@ -192,10 +185,15 @@ static bool has_booted(const struct log *log, size_t head)
 
 /*
  * Is the head containerd's before its stack is looked at? In a stream without
- * names only what follows right behind containerd's own words is.
+ * names only what follows right behind its words about a file of bolt's is.
  */
 static bool is_named_own(const struct log *log, size_t head)
 {
+	static const char *const opening[] = { "io.containerd.metadata.v1.bolt",
+					       "metadata content store policy",
+					       "in metadata plugin",
+					       "io.containerd.mount-manager.v1.bolt",
+					       "io.containerd.snapshotter.v1.devmapper" };
 	const struct log_line *line = &log->lines[head];
 
 	if (line->source != LOG_CONTAINERD)
@@ -204,9 +202,12 @@ static bool is_named_own(const struct log *log, size_t head)
 		return true;
 	if (has_booted(log, head))
 		return false;
-	for (size_t back = 1; back <= head && back <= WORDS_BEFORE_MAX; back++)
-		if (log_word_is_own(log->lines[head - back].text))
-			return true;
+	for (size_t back = 1; back <= head && back <= WORDS_BEFORE_MAX; back++) {
+		const struct log_line *before = &log->lines[head - back];
+
+		if (is_nameless(before) && log_word_is_own(before->text))
+			return text_has_any(before->text, opening, ARRAY_SIZE(opening));
+	}
 	return false;
 }
 
@@ -262,7 +263,7 @@ bool log_has_panic(const struct log *log, size_t from, size_t end)
 
 	for (size_t i = from; i < end; i++)
 		if (is_head(&log->lines[i]) ||
-		    has_any(log->lines[i].text, frames, ARRAY_SIZE(frames)))
+		    text_has_any(log->lines[i].text, frames, ARRAY_SIZE(frames)))
 			return true;
 	return false;
 }

@@ -126,7 +126,7 @@ static bool split_host_and_tag(const char *s, struct log_prefix *ret)
 /* "UTC ", "CEST ", "+08 ", "+0530 " of journalctl -o short-full. */
 static const char *skip_zone(const char *s)
 {
-	enum { ZONE_MAX = 6 };
+	enum { ZONE_MIN = 2, ZONE_MAX = 6 };
 	const char *end = s;
 
 	if (*s == '+' || *s == '-')
@@ -134,7 +134,7 @@ static const char *skip_zone(const char *s)
 	else
 		while (isupper((unsigned char)*end))
 			end++;
-	return end > s && end - s <= ZONE_MAX && *end == ' ' ? end + 1 : NULL;
+	return end - s >= ZONE_MIN && end - s <= ZONE_MAX && *end == ' ' ? end + 1 : NULL;
 }
 
 static void split_behind_time(const char *s, struct log_prefix *ret)

@@ -5,6 +5,8 @@
 
 #include "scanners/cleanup.h"
 #include "scanners/logorder.h"
+#include "scanners/logpanic.h"
+#include "scanners/text.h"
 
 #define CONTAINERD "containerd"
 
@@ -183,15 +185,6 @@ enum log_source log_unwrap(char *text, enum log_source source)
 	return source == LOG_CONTAINERD && is_of_k0s(text) ? LOG_SUPERVISOR : source;
 }
 
-/* Words that only containerd itself writes, and words that only others write. */
-static bool has_word(const char *text, const char *const *words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strstr(text, words[i]))
-			return true;
-	return false;
-}
-
 /* Does @text begin as logrus and containerd's main function begin their lines? */
 static bool is_in_own_form(const char *text)
 {
@@ -215,7 +208,7 @@ bool log_word_is_own(const char *text)
 	};
 
 	return strncmp(text, "containerd: ", 12) == 0 ||
-	       (is_in_own_form(text) && has_word(text, words, ARRAY_SIZE(words)));
+	       (is_in_own_form(text) && text_has_any(text, words, ARRAY_SIZE(words)));
 }
 
 static bool is_foreign_word(const char *text)
@@ -223,13 +216,13 @@ static bool is_foreign_word(const char *text)
 	static const char *const words[] = {
 		"Starting k3s",	   "Starting rke2", "Running kube-",   "Containerd Exited",
 		"tarting kubelet", "kubelet.go:",   "libcontainerd",   "API listen on",
-		"etcdserver",	   "etcdmain",	    "embed.StartEtcd", "Waiting for containerd startup",
+		"etcdserver",	   "etcdmain",	    "embed.StartEtcd", "embed/etcd.go", "etcd-version", "Waiting for containerd startup",
 		"Loading containers", "msg=\"Starting up\"", "] Starting up ", "module=grpc",
 		"daemon managed containerd", "Firewalld running", "/iptables, [", "graphdriver",
 		"buildkit", "Creating a containerd client", "Daemon has completed initialization",
 	};
 
-	return has_word(text, words, ARRAY_SIZE(words));
+	return text_has_any(text, words, ARRAY_SIZE(words));
 }
 
 /* "E1125 22:17:21.003123    1234 kubelet.go:2356] " of Kubernetes's components */
@@ -335,10 +328,14 @@ static void settle_bare(struct log *log)
 	for (size_t i = 0; i < log->count; i++) {
 		const struct log_line *line = &log->lines[i];
 
+		/* "etcdmain: …" looks like a name, and stands in the same stream */
+		if (line->source == LOG_OTHER && line->pid == 0)
+			foreign |= is_foreign_word(line->raw);
 		if (line->source != LOG_BARE)
 			continue;
 		own |= log_word_is_own(line->text);
-		foreign |= is_foreign_word(line->text) || is_klog(line->raw);
+		foreign |= is_foreign_word(line->text) || is_klog(line->raw) ||
+			   log_frame_is_foreign(line->text) || log_frame_is_unknown(line->text);
 	}
 	for (size_t i = 0; i < log->count && own && !foreign; i++)
 		if (log->lines[i].source == LOG_BARE)
@@ -350,7 +347,7 @@ static bool begins_start(const struct log_line *line)
 	static const char *const words[] = { "Starting ", "cheduled restart job",
 					     "time over, scheduling restart" };
 
-	return line->source == LOG_SYSTEMD && has_word(line->text, words, ARRAY_SIZE(words));
+	return line->source == LOG_SYSTEMD && text_has_any(line->text, words, ARRAY_SIZE(words));
 }
 
 static bool ends_start(const struct log_line *line)
@@ -358,7 +355,7 @@ static bool ends_start(const struct log_line *line)
 	static const char *const words[] = { "exited", "ailed", "timed out" };
 
 	return line->source == LOG_CONTAINERD ||
-	       (line->source == LOG_SYSTEMD && has_word(line->text, words, ARRAY_SIZE(words)));
+	       (line->source == LOG_SYSTEMD && text_has_any(line->text, words, ARRAY_SIZE(words)));
 }
 
 /* What is known of the start that the lines seen last belong to. */

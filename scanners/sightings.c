@@ -84,56 +84,76 @@ bool sighting_booted(const struct sighting *s)
 	return false;
 }
 
-/* Is @word in any line of @panic? */
-static bool panic_has(const struct sighting *s, const struct log_panic *panic, const char *word)
+/* The kernel's complaint of a device, not of an empty drive or a floppy that is none. */
+static bool is_device_error(const char *text)
 {
-	for (size_t i = panic->first; i <= panic->last; i++)
-		if (strstr(s->log->lines[i].text, word))
-			return true;
-	return false;
+	static const char *const idle[] = { "dev fd0", "dev sr0", "dev sr1", "dev loop", "device fd0",
+					    "device sr0" };
+
+	return (strstr(text, "I/O error, dev ") || strstr(text, "Buffer I/O error")) &&
+	       !has_any(text, idle, ARRAY_SIZE(idle));
 }
 
-static void keep_panic(const struct log_panic *panic, struct signature_evidence *evidence)
+bool sees_failing_disk(const struct sighting *s, struct signature_evidence *evidence)
 {
-	sighting_keep(evidence, panic->first);
-	sighting_keep(evidence, panic->top);
+	bool seen = sees_unreadable_binary(s, evidence);
+
+	for (size_t i = s->first; i < s->end; i++)
+		if (s->log->lines[i].source == LOG_KERNEL &&
+		    is_device_error(s->log->lines[i].text)) {
+			seen = true;
+			sighting_keep(evidence, i);
+		}
+	return seen;
 }
 
 /*
- * A bus error inside Go's runtime, not at a fault address of a mapped file: a
- * page of the binary itself could not be read.
+ * systemd's own exit statuses, from 200/CHDIR on: its child did not become
+ * containerd. What a command before it did is shown beside it and may be ignored.
  */
-bool sees_unreadable_binary(const struct sighting *s, struct signature_evidence *evidence)
+bool sees_exec_failure(const struct sighting *s, struct signature_evidence *evidence)
 {
-	struct log_panic panic;
+	enum { FIRST = 200, LAST = 245 };
+	static const char status[] = "status=";
 	bool seen = false;
 
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		enum log_source source = s->log->lines[panic.first].source;
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+		const char *found = strstr(line->text, status);
+		unsigned long number = found ? strtoul(found + strlen(status), NULL, 10) : 0;
 
-		if ((source != LOG_CONTAINERD && source != LOG_BARE) ||
-		    !panic_has(s, &panic, "unexpected signal during runtime execution") ||
-		    !panic_has(s, &panic, "SIGBUS"))
+		if (line->source != LOG_SYSTEMD || number < FIRST || number > LAST ||
+		    strstr(line->text, "ExecStartPre="))
 			continue;
 		seen = true;
-		keep_panic(&panic, evidence);
+		sighting_keep(evidence, i);
 	}
 	return seen;
 }
 
-/* The same with another signal: the runtime, not containerd, went wrong. */
-bool sees_runtime_crash(const struct sighting *s, struct signature_evidence *evidence)
+/* A security module refused containerd something, or systemd its binary. */
+static bool is_denial(const char *text)
 {
-	struct log_panic panic;
+	static const char *const subjects[] = { "comm=\"containerd\"", "comm=\"(ntainerd)\"",
+						"comm=\"(tainerd)\"",  "name=\"containerd\"",
+						"bin/containerd\"",     "comm=containerd " };
+
+	return ((strstr(text, "avc: ") && strstr(text, "denied")) || strstr(text, "apparmor=DENIED") ||
+		strstr(text, "apparmor=\"DENIED\"")) &&
+	       has_any(text, subjects, ARRAY_SIZE(subjects));
+}
+
+bool sees_denial(const struct sighting *s, struct signature_evidence *evidence)
+{
 	bool seen = false;
 
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		if (s->log->lines[panic.first].source != LOG_CONTAINERD ||
-		    !panic_has(s, &panic, "unexpected signal during runtime execution") ||
-		    panic.bolt_on_top)
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+
+		if ((line->source != LOG_KERNEL && line->source != LOG_BARE) || !is_denial(line->text))
 			continue;
 		seen = true;
-		keep_panic(&panic, evidence);
+		sighting_keep(evidence, i);
 	}
 	return seen;
 }
@@ -189,77 +209,14 @@ bool sees_stale_tasks(const struct sighting *s, struct signature_evidence *evide
 	return true;
 }
 
-static bool is_nil_panic(const struct sighting *s, const struct log_panic *panic)
-{
-	return strstr(s->log->lines[panic->first].text, "nil pointer dereference") != NULL;
-}
-
-/* CRI reads a container's stored status and does not survive what it finds. */
-bool sees_cri_store_panic(const struct sighting *s, struct signature_evidence *evidence)
-{
-	static const char *const frames[] = { "cri/store/container.", "cri/store/sandbox.",
-					      "criService).recover", "criService).loadContainer",
-					      "criService).loadSandbox", "podsandbox.(*Controller).RecoverContainer" };
-	struct log_panic panic;
-	bool seen = false;
-
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		bool in_store = false;
-
-		if (!panic.own || !is_nil_panic(s, &panic))
-			continue;
-		for (size_t k = panic.first; k <= panic.last; k++)
-			in_store |= has_any(s->log->lines[k].text, frames, ARRAY_SIZE(frames));
-		if (!in_store)
-			continue;
-		seen = true;
-		keep_panic(&panic, evidence);
-	}
-	return seen;
-}
-
-/* Words that bolt says only when a file's pages contradict each other. */
-static bool is_bolt_text(const char *text)
-{
-	static const char *const words[] = {
-		"freepages: failed to get all reachable pages",
-		"invalid page type: ",
-		"invalid freelist page: ",
-		"assertion failed: Page expected to be: ",
-		"invalid childAt(",
-		"bolt.DB.meta(): invalid meta page",
-		"multiple references",
-		"unknown page type flags",
-		"unexpected page type flags",
-		"unexpected page type (flags",
-		"has unexpected type/flags",
-		"cannot free page 0 or 1",
-		"above high water mark",
-		"zero-length node key",
-		"zero-length inode key",
-		"zero-length leaf key",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strstr(text, words[i]))
-			return true;
-	return strstr(text, "panic: page ") && strstr(text, " already freed");
-}
-
-static bool is_range_panic(const char *text)
-{
-	return strstr(text, "index out of range") || strstr(text, "slice bounds out of range") ||
-	       strstr(text, "makeslice: len out of range");
-}
-
 /* mmap of these is not coherent with write: bolt fails on a sound file. */
-static bool on_foreign_fs(const struct log *log)
+bool sighting_on_foreign_fs(const struct sighting *s)
 {
 	static const char *const words[] = { "-Microsoft", "microsoft-standard", "WSL1", "WSL2",
 					     " WSL ",	   "drvfs",		 "vboxsf", "prl_fs" };
 
-	for (size_t i = 0; i < log->count; i++) {
-		const struct log_line *line = &log->lines[i];
+	for (size_t i = 0; i < s->log->count; i++) {
+		const struct log_line *line = &s->log->lines[i];
 
 		for (size_t k = 0; k < ARRAY_SIZE(words); k++)
 			if (strstr(line->raw, words[k]))
@@ -269,70 +226,6 @@ static bool on_foreign_fs(const struct log *log)
 			return true;
 	}
 	return false;
-}
-
-/*
- * Is it about @place: a frame of @panic names it, or it is the plugin that was
- * being loaded?
- */
-static bool panic_is_in(const struct sighting *s, const struct log_panic *panic,
-			const char *frame, const char *plugin)
-{
-	const char *loading = "";
-
-	if (panic_has(s, panic, frame))
-		return true;
-	for (size_t i = s->first; i < panic->first; i++)
-		if (s->log->lines[i].source == LOG_CONTAINERD &&
-		    strstr(s->log->lines[i].text, "loading plugin"))
-			loading = s->log->lines[i].text;
-	return strstr(loading, plugin) != NULL;
-}
-
-static bool is_bolt_panic(const struct sighting *s, const struct log_panic *panic)
-{
-	const char *text = s->log->lines[panic->first].text;
-
-	return panic->own &&
-	       (is_bolt_text(text) || (is_range_panic(text) && panic->bolt_on_top));
-}
-
-/* A bolt panic at a place; NULL for any. */
-static bool own_bolt_panic(const struct sighting *s, const char *frame, const char *plugin,
-			   struct signature_evidence *evidence)
-{
-	struct log_panic panic;
-	bool seen = false;
-
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		if (!is_bolt_panic(s, &panic) || (frame && !panic_is_in(s, &panic, frame, plugin)))
-			continue;
-		seen = true;
-		keep_panic(&panic, evidence);
-	}
-	return seen;
-}
-
-/* Its records and its thin pool only make sense together. */
-bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *evidence)
-{
-	return own_bolt_panic(s, "snapshots/devmapper", "snapshotter.v1.devmapper", evidence);
-}
-
-/* That file is in the state directory: a fresh root leaves it as it is. */
-bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence)
-{
-	return own_bolt_panic(s, "mount/manager", "mount-manager.v1.bolt", evidence);
-}
-
-bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence)
-{
-	return own_bolt_panic(s, NULL, NULL, evidence) && !on_foreign_fs(s->log);
-}
-
-bool sees_bolt_panic_on_foreign_fs(const struct sighting *s, struct signature_evidence *evidence)
-{
-	return own_bolt_panic(s, NULL, NULL, evidence) && on_foreign_fs(s->log);
 }
 
 /* Does containerd say both in one line? */
@@ -354,6 +247,18 @@ static bool ends_with(const char *text, const char *tail)
 	return len >= size && memcmp(text + len - size, tail, size) == 0;
 }
 
+/* bolt's words for two bad meta pages. */
+static const char *const invalid_words[] = { "invalid database", "checksum error",
+					     "version mismatch", "file size too small" };
+
+static bool is_invalid(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(invalid_words); i++)
+		if (strncmp(text, invalid_words[i], strlen(invalid_words[i])) == 0)
+			return true;
+	return false;
+}
+
 /*
  * The words for two bad meta pages, as the whole reason why the metadata plugin,
  * or what a required plugin asked of it, did not load.
@@ -362,8 +267,6 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 {
 	const bool elsewhere = says(s, "failed to load plugin", "mount-manager.v1.bolt");
 
-	static const char *const reasons[] = { "invalid database", "checksum error",
-					       "version mismatch", "file size too small" };
 	bool seen = false;
 
 	for (size_t i = s->first; i < s->end; i++) {
@@ -376,10 +279,10 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 			 strstr(line->text, "io.containerd.metadata.v1.bolt");
 		required = !elsewhere &&
 			   strncmp(line->text, "containerd: load required plugin ", 33) == 0;
-		for (size_t k = 0; k < ARRAY_SIZE(reasons); k++) {
-			const char *reason = strstr(line->text, reasons[k]);
+		for (size_t k = 0; k < ARRAY_SIZE(invalid_words); k++) {
+			const char *reason = strstr(line->text, invalid_words[k]);
 			bool whole = reason && (plugin ? reason > line->text && reason[-1] == '"' :
-						required && ends_with(line->text, reasons[k]));
+						required && ends_with(line->text, invalid_words[k]));
 
 			if (!whole)
 				continue;
@@ -387,7 +290,26 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 			sighting_keep(evidence, i);
 		}
 	}
-	return seen && !on_foreign_fs(s->log);
+	return seen && !sighting_on_foreign_fs(s);
+}
+
+/* Of a snapshotter inside containerd: one that is asked by gRPC keeps its file elsewhere. */
+bool sees_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence)
+{
+	static const char open[] = "failed to open database file: ";
+	bool seen = false;
+
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+		const char *found = strstr(line->text, open);
+
+		if (line->source != LOG_CONTAINERD || line->level < LOG_LEVEL_WARNING || !found ||
+		    strstr(line->text, "rpc error") || !is_invalid(found + strlen(open)))
+			continue;
+		seen = true;
+		sighting_keep(evidence, i);
+	}
+	return seen;
 }
 
 static bool is_problem(const struct log_line *line)
@@ -408,7 +330,9 @@ static bool is_noise(const char *text)
 		"skip plugin",
 		"skip loading plugin",
 		"cni config load failed",
-		"failed to load cni during init",
+		"ailed to load cni during init",
+		"Configuration migrated from version",
+		"no network config found in",
 		"has been deprecated",
 		"will be removed in",
 		"cleanup warnings",
@@ -454,58 +378,22 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 	return seen;
 }
 
-bool sees_fault(const struct sighting *s, struct signature_evidence *evidence)
+/* Go's runtime gives up: "fatal error: …" of any kind but a page that could not be read. */
+bool sees_runtime_error(const struct sighting *s, struct signature_evidence *evidence)
 {
-	struct log_panic panic;
+	static const char head[] = "fatal error: ";
 	bool seen = false;
 
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		if (!panic.own || !panic_has(s, &panic, "unexpected fault address"))
-			continue;
-		seen = true;
-		keep_panic(&panic, evidence);
-	}
-	return seen;
-}
-
-bool sees_own_panic(const struct sighting *s, struct signature_evidence *evidence)
-{
-	struct log_panic panic;
-	bool seen = false;
-
-	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1) {
-		if (!panic.own || strncmp(s->log->lines[panic.first].text, "panic: ", 7) != 0)
-			continue;
-		seen = true;
-		keep_panic(&panic, evidence);
-	}
-	return seen;
-}
-
-/* A goroutine dump, not a panic, that shows containerd waiting in bolt. */
-bool sees_bolt_dump(const struct sighting *s, struct signature_evidence *evidence)
-{
-	size_t bolt = SIZE_MAX, own = SIZE_MAX;
-
-	if (log_has_panic(s->log, s->first, s->end))
-		return false;
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
 
-		if (line->source == LOG_OTHER)
+		if (line->source != LOG_CONTAINERD || strncmp(line->text, head, strlen(head)) != 0 ||
+		    strcmp(line->text, "fatal error: fault") == 0)
 			continue;
-		if (log_frame_is_foreign(line->text))
-			return false;
-		if (bolt == SIZE_MAX && log_frame_is_bolt(line->text))
-			bolt = i;
-		if (log_frame_is_own(line->text))
-			own = i;
+		seen = true;
+		sighting_keep(evidence, i);
 	}
-	if (bolt == SIZE_MAX || own == SIZE_MAX)
-		return false;
-	sighting_keep(evidence, bolt);
-	sighting_keep(evidence, own);
-	return true;
+	return seen;
 }
 
 /* A row of top(1) in which something that is not containerd takes a whole core. */
@@ -536,12 +424,14 @@ bool sees_other_process(const struct sighting *s, struct signature_evidence *evi
 	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1)
 		if (s->log->lines[panic.first].source == LOG_OTHER) {
 			seen = true;
-			keep_panic(&panic, evidence);
+			sighting_keep(evidence, panic.first);
+			sighting_keep(evidence, panic.top);
 		}
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
 
 		if (log_frame_is_foreign(line->text) ||
+		    (line->source == LOG_BARE && log_frame_is_unknown(line->text)) ||
 		    (line->source == LOG_BARE && is_busy_stranger(line->text))) {
 			seen = true;
 			sighting_keep(evidence, i);

@@ -31,8 +31,19 @@ bool sighting_booted(const struct sighting *sighting);
 /* Did containerd complain of anything but what healthy starts complain of? */
 bool sighting_has_problem(const struct sighting *sighting);
 
-/* The matchers that signatures.def names. */
+/* Is the log of a machine whose file systems bolt is known to fail on? */
+bool sighting_on_foreign_fs(const struct sighting *sighting);
+
+/*
+ * A bus error inside Go's runtime, not at a fault address of a mapped file: a
+ * page of the binary itself could not be read.
+ */
 bool sees_unreadable_binary(const struct sighting *s, struct signature_evidence *evidence);
+
+/* The matchers that signatures.def names. */
+bool sees_failing_disk(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_exec_failure(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_denial(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_runtime_crash(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_stale_tasks(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_cri_store_panic(const struct sighting *s, struct signature_evidence *evidence);
@@ -40,11 +51,13 @@ bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *e
 bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic_on_foreign_fs(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_container_status(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_fault(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_own_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_dump(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_runtime_error(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_other_process(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_noise_only(const struct sighting *s, struct signature_evidence *evidence);
 

@@ -16,7 +16,7 @@ enum {
 	INFO = 1 << 17,
 };
 
-enum { PATTERNS_MAX = 24, WORDS_MAX = 3 };
+enum { PATTERNS_MAX = 40, WORDS_MAX = 3 };
 
 struct pattern {
 	unsigned who; /* 0 ends the list */

@@ -32,6 +32,14 @@ int text_add_string(struct text *text, const char *string)
 	return text_add(text, string, strlen(string));
 }
 
+bool text_has_any(const char *text, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strstr(text, words[i]))
+			return true;
+	return false;
+}
+
 char *text_take(struct text *text)
 {
 	char *string = text->string ? text->string : strdup("");

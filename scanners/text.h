@@ -5,6 +5,7 @@
 #ifndef SCANNERS_TEXT_H
 #define SCANNERS_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct text {
@@ -14,6 +15,9 @@ struct text {
 
 int text_add(struct text *text, const char *bytes, size_t size);
 int text_add_string(struct text *text, const char *string);
+
+/* Is any of @words in @text? */
+bool text_has_any(const char *text, const char *const *words, size_t count);
 
 /* Hand the string over ("" if nothing was added), NULL for want of memory. */
 char *text_take(struct text *text);

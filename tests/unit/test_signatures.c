@@ -214,6 +214,66 @@ static void test_a_last_start_that_differs(void)
 	CHECK_STR(signature_info(full.signature)->id, "log-no-space");
 }
 
+/* journalctl -r: what stands last was said first. */
+static void test_newest_line_first(void)
+{
+	struct signature_finding healed = judge(
+		"Nov 23 10:15:09 n containerd[2]: level=info msg=\"containerd successfully booted\"\n"
+		"Nov 23 10:15:08 n containerd[2]: level=info msg=\"loading plugin\"\n"
+		"Nov 23 10:15:07 n containerd[2]: level=info msg=\"starting containerd\"\n"
+		"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n");
+	struct signature_finding loop = judge(
+		"Nov 23 10:15:09 n containerd[2]: panic: invalid page type: 0: 0\n"
+		"Nov 23 10:15:08 n containerd[2]: level=info msg=\"starting containerd\"\n"
+		"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n"
+		"Nov 23 10:15:00 n containerd[1]: level=info msg=\"starting containerd\"\n");
+
+	CHECK_EQ(healed.verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(loop.verdict, SIGNATURE_QUARANTINE);
+	CHECK_EQ(loop.starts, 2);
+	CHECK_EQ(loop.shown_in, 2);
+}
+
+/* A clock that was set once, or a new year, turns nothing round. */
+static void test_one_step_back(void)
+{
+	struct signature_finding finding = judge(
+		"Dec 31 23:59:59 n containerd[1]: panic: invalid page type: 0: 0\n"
+		"Jan  1 00:00:03 n containerd[2]: level=info msg=\"containerd successfully booted\"\n");
+
+	CHECK_EQ(finding.verdict, SIGNATURE_UNDECIDED);
+}
+
+/* Two boots in one log, and the same pid in both. */
+static void test_boots_divide_starts(void)
+{
+	struct signature_finding finding = judge(
+		"-- Boot 0123456789abcdef0123456789abcdef --\n" PANIC("1")
+		"-- Boot 1123456789abcdef0123456789abcdef --\n"
+		"Nov 23 10:15:01 n containerd[1]: level=info msg=\"containerd successfully booted\"\n");
+
+	CHECK_EQ(finding.starts, 2);
+	CHECK_EQ(finding.verdict, SIGNATURE_UNDECIDED);
+}
+
+/* Where several signatures begin alike, a line that ends there shows none of them. */
+static void test_a_cut_line_asks_for_no_fresh_root(void)
+{
+	static const char *const lines[] = {
+		"level=fatal msg=\"Failed to run CRI service\" error=\"failed to recover state: failed to ",
+		"level=error msg=\"x\" error=\"walk all snapshots failed: failed to open database file: >",
+		"level=warning msg=\"failed to load plugin io.containerd.metadata.v1.bolt\" error=\"inv",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		cleanup_free char *text = text_print(STARTING("1") "Nov 23 10:15:01 n containerd[1]: %s\n",
+						     lines[i]);
+
+		if (!CHECK(judge(text).verdict != SIGNATURE_QUARANTINE))
+			printf("# %s\n", lines[i]);
+	}
+}
+
 /* modprobe's line may fail and does, where there is no kmod. */
 static void test_an_ignored_command_is_no_cause(void)
 {
@@ -253,6 +313,30 @@ static void test_who_panics(void)
 		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", true },
 		{ "Nov 23 10:15:01 n containerd[1]: time=\"x\" level=info msg=\"panic: invalid page type: 0: 0\"\n",
 		  false },
+		/* what the process calls itself is not what it is */
+		{ "{\"_COMM\":\"etcd\",\"SYSLOG_IDENTIFIER\":\"containerd\",\"_PID\":\"7\","
+		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", false },
+		{ "{\"_COMM\":\"dockerd\",\"SYSLOG_IDENTIFIER\":\"containerd\",\"_PID\":\"7\","
+		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", false },
+		{ "{\"_COMM\":\"docker-containe\",\"SYSLOG_IDENTIFIER\":\"dockerd\",\"_PID\":\"7\","
+		  "\"MESSAGE\":\"panic: invalid page type: 0: 0\"}\n", true },
+		{ "{\"_COMM\":\"containerd\",\"_PID\":\"7\",\"MESSAGE\":[27,91,51,49,109,112,97,110,105,99,"
+		  "58,32,112,97,103,101,32,55,32,97,108,114,101,97,100,121,32,102,114,101,101,100]}\n", true },
+		/* other forms of the same line */
+		{ "Mon 2026-11-23 10:15:01 CEST n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Mon 2026-11-23 10:15:01 +08 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Mon 2026-11-23 10:15:01 UTC n etcd.service[1]: panic: invalid page type: 0: 0\n", false },
+		{ "1732530000.123456 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 2026 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "<30>Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\r\n", true },
+		{ "<30>1 2026-11-23T10:15:01.003Z n containerd 1 ID47 - panic: invalid page type: 0: 0\n", true },
+		{ "<30>1 2026-11-23T10:15:01.003Z n etcd 1 - - panic: invalid page type: 0: 0\n", false },
+		{ "<30>1 2026-11-23T10:15:01.003Z n containerd 1 - [x \"panic: invalid page type: 0: 0\n", false },
+		{ "\xef\xbb\xbfNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "\x1b[0;1;39mNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\x1b[0m\n", true },
+		/* another's line that quotes containerd's */
+		{ "Nov 23 10:15:01 n etcd[1]: containerd[9]: panic: invalid page type: 0: 0\n", false },
+		{ "[pod/etcd-n/etcd] panic: invalid page type: 0: 0\n", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -400,6 +484,10 @@ int main(void)
 	RUN(test_real_cases);
 	RUN(test_starts_are_counted);
 	RUN(test_a_last_start_that_differs);
+	RUN(test_newest_line_first);
+	RUN(test_one_step_back);
+	RUN(test_boots_divide_starts);
+	RUN(test_a_cut_line_asks_for_no_fresh_root);
 	RUN(test_an_ignored_command_is_no_cause);
 	RUN(test_who_panics);
 	RUN(test_systemd_given_apart);
