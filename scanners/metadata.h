@@ -148,6 +148,7 @@ struct metadata_directory {
  */
 struct metadata_directories {
 	struct bolt_finding finding;
+	bool carved; /* as in struct metadata */
 	struct metadata_directory *items; /* by id */
 	size_t count;
 };

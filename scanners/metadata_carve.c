@@ -61,21 +61,26 @@ static int look_at(struct bolt_tree *tree, const struct bolt_bucket *bucket, str
 	return bolt_each(tree, bucket, visit_traits, ret);
 }
 
-static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
-		      const struct metadata_owners *owners, struct metadata_reading *reading)
+/* What is carved out of meta.db. */
+struct carved {
+	struct metadata_owners owners;
+	struct metadata_reading reading;
+};
+
+static int carve_item(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
+	struct carved *carved = data;
+	struct metadata_reading *reading = &carved->reading;
 	struct bolt_bucket bucket;
 	struct traits traits;
 	int r;
 
-	if (!item->element.bucket)
-		return 0;
 	r = bolt_item_bucket(item, &bucket);
 	if (r == 0)
 		r = look_at(tree, &bucket, &traits);
 	if (r != 0)
 		return carry_on(r);
-	reading->ns = metadata_owner(owners, bucket.root);
+	reading->ns = metadata_owner(&carved->owners, bucket.root);
 	if (is_image(&traits))
 		r = metadata_read_image(tree, item, reading);
 	else if (is_container(&traits))
@@ -84,21 +89,28 @@ static int carve_item(struct bolt_tree *tree, const struct bolt_item *item,
 }
 
 /* Where the page is lost that named a container. */
-static int carve_lost(struct bolt_tree *tree, uint64_t page,
-		      const struct metadata_owners *owners, struct metadata_reading *reading)
+static int carve_lost(struct bolt_tree *tree, uint64_t page, void *data)
 {
+	struct carved *carved = data;
+	struct metadata_reading *reading = &carved->reading;
 	struct bolt_bucket bucket = {.root = page};
 	struct traits traits;
 	int r = look_at(tree, &bucket, &traits);
 
-	reading->ns = metadata_owner(owners, page);
+	reading->ns = metadata_owner(&carved->owners, page);
 	if (r == 0 && is_container(&traits))
 		r = metadata_read_lost_container(tree, &bucket, reading);
 	return carry_on(r);
 }
 
+struct carving {
+	bolt_visit *item; /* every bucket of a leaf */
+	int (*page)(struct bolt_tree *tree, uint64_t page, void *data); /* every leaf, or NULL */
+	void *data;
+};
+
 static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t page,
-		      const struct metadata_owners *owners, struct metadata_reading *reading)
+		      const struct carving *carving)
 {
 	struct bolt_item item = {.node = node};
 	int r = bolt_node_load(node, &tree->file, page);
@@ -108,9 +120,11 @@ static int carve_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t p
 	for (unsigned i = 0; r == 0 && i < node->count; i++) {
 		r = bolt_node_element(node, i, &item.element);
 		/* After a bad one the others may still do. */
-		r = r != 0 ? carry_on(r) : carve_item(tree, &item, owners, reading);
+		if (r == 0 && item.element.bucket)
+			r = carving->item(tree, &item, carving->data);
+		r = carry_on(r);
 	}
-	return r != 0 ? r : carve_lost(tree, page, owners, reading);
+	return r != 0 || !carving->page ? r : carving->page(tree, page, carving->data);
 }
 
 /* How many of the first pages say that they are where they are. */
@@ -274,11 +288,20 @@ static int read_whole(struct bolt_tree *tree, struct metadata *metadata)
 	return r < 0 ? r : BOLT_VALUE;
 }
 
+static int carve(struct bolt_tree *tree, const struct carving *carving)
+{
+	cleanup_bolt_node struct bolt_node node = {0};
+	int r = 0;
+
+	for (uint64_t page = BOLT_FIRST_DATA_PAGE; r == 0 && page < tree->file.high_water; page++)
+		r = carve_page(tree, &node, page, carving);
+	return r;
+}
+
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata)
 {
-	cleanup_metadata_owners struct metadata_owners owners = {0};
-	cleanup_bolt_node struct bolt_node node = {0};
-	struct metadata_reading reading = {.out = metadata};
+	struct carved carved = {.reading = {.out = metadata}};
+	const struct carving carving = {carve_item, carve_lost, &carved};
 	struct bolt_file file = guess_layout(fd, finding);
 	struct bolt_tree tree;
 	int r;
@@ -287,13 +310,38 @@ int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *
 	r = read_whole(&tree, metadata);
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	r = metadata_owners_find(&tree, &owners);
-	for (uint64_t page = BOLT_FIRST_DATA_PAGE; r == 0 && page < file.high_water; page++)
-		r = carve_page(&tree, &node, page, &owners, &reading);
+	r = metadata_owners_find(&tree, &carved.owners);
+	if (r == 0)
+		r = carve(&tree, &carving);
 	drop_older_images(metadata);
 	drop_older_containers(metadata);
 	if (r == 0)
-		r = add_lost_images(&owners, metadata);
+		r = add_lost_images(&carved.owners, metadata);
+	metadata_owners_done(&carved.owners);
 	metadata->carved = true;
 	return r;
+}
+
+struct each_bucket {
+	bolt_visit *visit;
+	void *data;
+};
+
+static int visit_bucket(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+{
+	const struct each_bucket *each = data;
+
+	tree->nodes_left = RECORD_NODES;
+	return carry_on(each->visit(tree, item, each->data));
+}
+
+int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_visit *visit, void *data)
+{
+	struct each_bucket each = {visit, data};
+	const struct carving carving = {visit_bucket, NULL, &each};
+	struct bolt_file file = guess_layout(fd, finding);
+	struct bolt_tree tree;
+
+	bolt_tree_init(&tree, &file);
+	return carve(&tree, &carving);
 }

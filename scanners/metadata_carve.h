@@ -6,6 +6,7 @@
 #ifndef SCANNERS_METADATA_CARVE_H
 #define SCANNERS_METADATA_CARVE_H
 
+#include "scanners/bolt_tree.h"
 #include "scanners/metadata.h"
 
 /*
@@ -14,5 +15,13 @@
  * left out. Returns 0, or -ENOMEM.
  */
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata);
+
+/*
+ * Call @visit with every item of a leaf page of @fd that is a bucket, whichever
+ * version of the tree it is of; what it returns but -ENOMEM does not end the
+ * carving. Returns 0, or -ENOMEM.
+ */
+int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_visit *visit,
+			   void *data);
 
 #endif

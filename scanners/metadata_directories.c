@@ -3,6 +3,7 @@
 #include "scanners/bolt_tree.h"
 #include "scanners/cleanup.h"
 #include "scanners/metadata.h"
+#include "scanners/metadata_carve.h"
 #include "scanners/metadata_records.h"
 #include "scanners/metadata_value.h"
 
@@ -121,12 +122,67 @@ static int read_tree(struct bolt_tree *tree, void *data)
 	return BOLT_VALUE;
 }
 
+/* The latest version of a record first; within a second, what was committed. */
+static int compare_versions(const void *a, const void *b)
+{
+	const struct metadata_directory *x = a, *y = b;
+	int order = compare_ids(a, b);
+
+	if (order == 0)
+		order = (x->times.updated_sec < y->times.updated_sec) -
+			(x->times.updated_sec > y->times.updated_sec);
+	return order ? order : (int)y->kind - (int)x->kind;
+}
+
+/* Every record has a name with two slashes; other buckets have none. */
+static int carve_directory(struct bolt_tree *tree, const struct bolt_item *item, void *data)
+{
+	struct reading *reading = data;
+	size_t before = reading->out->count;
+	int r = visit_snapshot(tree, item, reading);
+	const struct metadata_directory *last;
+	const char *slash;
+
+	if (r != 0 || reading->out->count == before)
+		return r;
+	last = &reading->out->items[before];
+	slash = strchr(last->name, '/');
+	if (!slash || !strchr(slash + 1, '/') || last->kind == SNAPSHOT_UNKNOWN)
+		directory_done(&reading->out->items[--reading->out->count]);
+	return 0;
+}
+
+static int carve_directories(int fd, const struct bolt_finding *finding,
+			     struct metadata_directories *out)
+{
+	struct reading reading = {.out = out};
+	size_t kept = 0;
+	int r;
+
+	metadata_directories_done(out);
+	r = metadata_carve_buckets(fd, finding, carve_directory, &reading);
+	out->carved = true;
+	if (r < 0 || out->count == 0)
+		return r;
+	qsort(out->items, out->count, sizeof(*out->items), compare_versions);
+	for (size_t i = 1; i < out->count; i++) {
+		if (out->items[i].id == out->items[kept].id)
+			directory_done(&out->items[i]);
+		else
+			out->items[++kept] = out->items[i];
+	}
+	out->count = kept + 1;
+	return 0;
+}
+
 int metadata_read_directories_fd(int fd, struct metadata_directories *ret)
 {
 	struct metadata_directories out = {0};
 	struct bolt_finding finding;
 	int r = bolt_read(fd, read_tree, &out, &finding);
 
+	if (r == 0 && finding.state == BOLT_DAMAGED && finding.damage != BOLT_VALUE)
+		r = carve_directories(fd, &finding, &out);
 	if (r < 0 || finding.state == BOLT_UNREAD)
 		metadata_directories_done(&out);
 	if (r < 0)

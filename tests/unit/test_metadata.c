@@ -505,6 +505,47 @@ static void test_carving_noise(void)
 	CHECK_EQ(m.image_count + m.container_count, 0);
 }
 
+/* Whatever page of a snapshotter's records is lost: what is found is what was. */
+static void test_carving_directories(void)
+{
+	cleanup_metadata_directories struct metadata_directories whole = {0};
+	cleanup_free char *fixture_text = NULL;
+	char noise[2 * PAGE];
+	size_t size, damaged = 0, found = 0;
+
+	CHECK_EQ(metadata_read_directories(AT_FDCWD, DIRECTORIES, &whole), 0);
+	CHECK_EQ(dir_read_file(AT_FDCWD, DIRECTORIES, 1 << 20, &fixture_text, &size), 0);
+	for (size_t page = 0; page < size / PAGE; page++) {
+		cleanup_metadata_directories struct metadata_directories d = {0};
+		/* Page 0 stands for both metas. */
+		size_t hole = page == 0 ? 2 * (size_t)PAGE : PAGE;
+		int fd = openat(tmp, "metadata.db", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		CHECK_EQ(write(fd, fixture_text, size), size);
+		memset(noise, 0xff, hole);
+		CHECK_EQ(pwrite(fd, noise, hole, (off_t)(page * PAGE)), hole);
+		CHECK_EQ(close(fd), 0);
+		CHECK_EQ(metadata_read_directories(tmp, "metadata.db", &d), 0);
+		if (page == 0)
+			CHECK_EQ(d.count, whole.count);
+		if (d.finding.state != BOLT_DAMAGED)
+			continue;
+		damaged++;
+		found += d.count;
+		CHECK(d.carved);
+		for (size_t i = 0; i < d.count; i++) {
+			const struct metadata_directory *want =
+				metadata_find_directory(&whole, d.items[i].id);
+
+			/* Of a layer whose record is lost, that of its unpacking may still lie about. */
+			if (CHECK(want != NULL) && (page == 0 || want->kind == d.items[i].kind))
+				CHECK_STR(d.items[i].name, want->name);
+		}
+	}
+	CHECK(damaged >= 2);
+	CHECK(found >= whole.count * (damaged - 1));
+}
+
 /* ---- failing calls ---- */
 
 static void test_no_memory(void)
@@ -546,6 +587,7 @@ int main(void)
 	RUN(test_values_that_may_be_empty);
 	RUN(test_carving_without_metas);
 	RUN(test_carving_without_the_root);
+	RUN(test_carving_directories);
 	RUN(test_carving_without_any_one_page);
 	RUN(test_carving_noise);
 	RUN(test_no_memory);
