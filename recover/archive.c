@@ -10,6 +10,7 @@
 
 static __typeof__(archive_write_new) *sym_archive_write_new;
 static __typeof__(archive_write_set_format_pax_restricted) *sym_archive_write_set_format_pax_restricted;
+static __typeof__(archive_write_set_format_pax) *sym_archive_write_set_format_pax;
 static __typeof__(archive_write_add_filter_zstd) *sym_archive_write_add_filter_zstd;
 static __typeof__(archive_write_add_filter_gzip) *sym_archive_write_add_filter_gzip;
 static __typeof__(archive_write_add_filter_none) *sym_archive_write_add_filter_none;
@@ -33,6 +34,7 @@ static int load(void)
 	static const struct dl_symbol symbols[] = {
 		DL_SYMBOL(archive_write_new),
 		DL_SYMBOL(archive_write_set_format_pax_restricted),
+		DL_SYMBOL(archive_write_set_format_pax),
 		DL_SYMBOL(archive_write_add_filter_zstd),
 		DL_SYMBOL(archive_write_add_filter_gzip),
 		DL_SYMBOL(archive_write_add_filter_none),
@@ -84,14 +86,24 @@ static la_ssize_t write_out(struct archive *archive, void *data, const void *byt
 }
 
 /* A zstd that libarchive would have to start as a program is none. */
-static int compress(struct archive *archive)
+static int compress(struct archive *archive, unsigned how)
 {
-	if (sym_archive_write_add_filter_zstd(archive) == ARCHIVE_OK)
+	if ((how & (ARCHIVE_COMPRESSED | ARCHIVE_ZSTD)) &&
+	    sym_archive_write_add_filter_zstd(archive) == ARCHIVE_OK)
 		return 0;
-	return sym_archive_write_add_filter_gzip(archive) == ARCHIVE_OK ? 0 : -ENOTSUP;
+	if ((how & (ARCHIVE_COMPRESSED | ARCHIVE_GZIP)) &&
+	    sym_archive_write_add_filter_gzip(archive) == ARCHIVE_OK)
+		return 0;
+	return -ENOTSUP;
 }
 
-int archive_out_open(archive_write_fn *write, void *data, bool compressed, struct archive_out **ret)
+static int set_format(struct archive *archive, unsigned how)
+{
+	return how & ARCHIVE_EXACT ? sym_archive_write_set_format_pax(archive) :
+				     sym_archive_write_set_format_pax_restricted(archive);
+}
+
+int archive_out_open(archive_write_fn *write, void *data, unsigned how, struct archive_out **ret)
 {
 	cleanup_archive_out struct archive_out *out = NULL;
 	int r;
@@ -108,20 +120,27 @@ int archive_out_open(archive_write_fn *write, void *data, bool compressed, struc
 	out->entry = sym_archive_entry_new();
 	if (!out->archive || !out->entry)
 		return -ENOMEM;
-	if (compressed) {
-		r = compress(out->archive);
+	if (how & (ARCHIVE_COMPRESSED | ARCHIVE_ZSTD | ARCHIVE_GZIP)) {
+		r = compress(out->archive, how);
 		if (r < 0)
 			return r;
 	} else {
 		(void)sym_archive_write_add_filter_none(out->archive); /* the default: cannot fail */
 	}
-	if (sym_archive_write_set_format_pax_restricted(out->archive) != ARCHIVE_OK ||
+	if (set_format(out->archive, how) != ARCHIVE_OK ||
 	    sym_archive_write_set_bytes_per_block(out->archive, BLOCK) != ARCHIVE_OK ||
 	    sym_archive_write_set_bytes_in_last_block(out->archive, 1) != ARCHIVE_OK ||
 	    sym_archive_write_open(out->archive, out, NULL, write_out, NULL) != ARCHIVE_OK)
 		return last_error(out);
 	*ret = take_ptr(out);
 	return 0;
+}
+
+int archive_out_header(struct archive_out *out, struct archive_entry *entry)
+{
+	/* A warning is about a name in another character set: it is written as it is. */
+	return sym_archive_write_header(out->archive, entry) < ARCHIVE_WARN || out->error ?
+		       last_error(out) : 0;
 }
 
 int archive_out_begin(struct archive_out *out, const char *name, uint64_t size)

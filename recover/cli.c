@@ -13,7 +13,8 @@
 #include "scanners/cleanup.h"
 
 enum { OPT_ROOT = 256, OPT_STATE, OPT_CONFIG, OPT_UNIT, OPT_FORMAT, OPT_FORCE, OPT_FACTS, OPT_LAST,
-       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT };
+       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT,
+       OPT_POD, OPT_TO };
 
 static const struct option_row {
 	unsigned belongs; /* 0: every command has it */
@@ -37,6 +38,8 @@ static const struct option_row {
 	{ CLI_TOP, { "top", required_argument, NULL, OPT_TOP }, "--top=N        how many to list" },
 	{ CLI_NCDU, { "ncdu", required_argument, NULL, OPT_NCDU }, "--ncdu=FILE    write the tree for `ncdu -f FILE` instead (- for stdout)" },
 	{ CLI_LIMIT, { "limit", required_argument, NULL, OPT_LIMIT }, "--limit=N      sandboxes released at most" },
+	{ CLI_POD, { "pod", required_argument, NULL, OPT_POD }, "--pod=NS/NAME  what is this pod's; wildcards; may be given again" },
+	{ CLI_TO, { "to", required_argument, NULL, OPT_TO }, "--to=PATH      a new directory, or a new .tar, .tar.zst, .tar.gz" },
 	{ CLI_FORMAT, { "format", required_argument, NULL, OPT_FORMAT }, "--format=FMT   text or json" },
 	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  say more" },
 	{ 0, { "help", no_argument, NULL, 'h' }, "-h, --help     show this help" },
@@ -112,6 +115,20 @@ static int take_number(const char *option, const char *text, unsigned *ret)
 	return 0;
 }
 
+static int take_pod(const char *text, struct cli *cli)
+{
+	if (!pods_is_pattern(text)) {
+		fprintf(stderr, "containerd-recover: --pod=%s: give NAMESPACE/NAME\n", text);
+		return -EINVAL;
+	}
+	if (cli->pod_count == PODS_MAX) {
+		fprintf(stderr, "containerd-recover: more than %d --pod; use wildcards\n", PODS_MAX);
+		return -E2BIG;
+	}
+	cli->pods[cli->pod_count++] = text;
+	return 0;
+}
+
 static int take_option(int option, unsigned options, struct cli *cli)
 {
 	switch (option) {
@@ -140,6 +157,11 @@ static int take_option(int option, unsigned options, struct cli *cli)
 		return take_number("top", optarg, &cli->top);
 	case OPT_LIMIT:
 		return take_number("limit", optarg, &cli->limit);
+	case OPT_POD:
+		return take_pod(optarg, cli);
+	case OPT_TO:
+		cli->to = optarg;
+		return 0;
 	case OPT_FULL:
 		cli->full = true;
 		return 0;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "recover/pods.h"
 #include "scanners/config.h"
 
 enum cli_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
@@ -30,6 +31,8 @@ enum cli_option {
 	CLI_TOP = 1 << 15,	/* --top=N */
 	CLI_NCDU = 1 << 16,	/* --ncdu=FILE */
 	CLI_LIMIT = 1 << 17, /* --limit=N */
+	CLI_POD = 1 << 18,   /* --pod=NAMESPACE/NAME, several times */
+	CLI_TO = 1 << 19,    /* --to=PATH */
 };
 
 struct cli {
@@ -41,6 +44,9 @@ struct cli {
 	long long max_rate; /* -1: not given */
 	unsigned limit;	    /* 0: not given */
 	unsigned budget_sec, top; /* 0: not given */
+	const char *to;
+	const char *pods[PODS_MAX];
+	size_t pod_count;
 };
 
 /*

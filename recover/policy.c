@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "recover/pods.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
@@ -50,6 +51,10 @@ const struct policy_key policy_keys[] = {
 	KEY("evidence", "max_file", evidence_file_max, POLICY_SIZE, 64 << 20, 0, UINT64_MAX),
 	KEY("evidence", "keep", evidence_keep, POLICY_NUMBER, 10, 1, 10000),
 	KEY("evidence", "max_age", evidence_age_sec, POLICY_SECONDS, 30 * DAY, DAY, 3650 * DAY),
+	KEY("keep", "pods", keep_pods, POLICY_PODS, 0, 0, 0),
+	KEY("keep", "budget", keep_msec, POLICY_MSEC, 10000, 100, 600000),
+	KEY("report", "keep", report_keep, POLICY_NUMBER, 100, 1, 100000),
+	KEY("report", "max_age", report_age_sec, POLICY_SECONDS, 365 * DAY, DAY, 3650 * DAY),
 	KEY("start", "budget", budget_sec, POLICY_SECONDS, 30, 1, 600),
 };
 const unsigned policy_key_count = ARRAY_SIZE(policy_keys);
@@ -58,7 +63,9 @@ static void set(struct policy *policy, const struct policy_key *key, uint64_t va
 {
 	char *member = (char *)policy + key->offset;
 
-	if (key->type == POLICY_BOOL)
+	if (key->type == POLICY_PODS)
+		*member = '\0';
+	else if (key->type == POLICY_BOOL)
 		*(bool *)member = value;
 	else
 		memcpy(member, &value, sizeof(value));
@@ -137,8 +144,26 @@ static const char *type_hint(enum policy_type type)
 		return "a time such as 500ms or 2s";
 	case POLICY_SIZE:
 		return "a size such as 64M or 1G";
+	case POLICY_PODS:
+		return "patterns such as namespace/name-*, with blanks between them";
 	}
 	return "";
+}
+
+static int take_pods(struct policy *policy, const struct policy_key *key, const char *text)
+{
+	const char *patterns[PODS_MAX];
+	char copy[POLICY_LIST];
+	int r;
+
+	if (strlen(text) >= sizeof(copy))
+		return -EINVAL;
+	strcpy(copy, text);
+	r = pods_split(copy, patterns);
+	if (r < 0)
+		return -EINVAL;
+	strcpy((char *)policy + key->offset, text);
+	return 0;
 }
 
 struct parse {
@@ -169,11 +194,15 @@ static int on_key(void *data, const char *section, const char *name, const char 
 
 		if (strcmp(key->section, section) != 0 || strcmp(key->name, name) != 0)
 			continue;
-		r = parse_value(key, text, &value);
-		if (r == 0) {
-			set(parse->policy, key, value);
-			return 1;
+		if (key->type == POLICY_PODS) {
+			r = take_pods(parse->policy, key, text);
+		} else {
+			r = parse_value(key, text, &value);
+			if (r == 0)
+				set(parse->policy, key, value);
 		}
+		if (r == 0)
+			return 1;
 		if (r == -ERANGE)
 			r = asprintf(&problem, "%s: [%s] %s = %s is out of range (%" PRIu64 " to %" PRIu64 ")",
 				     parse->file, section, name, text, key->min, key->max);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { POLICY_LIST = 1024 };
+
 struct policy {
 	/* [crash-loop] */
 	uint64_t failures;    /* failed starts that make a loop */
@@ -53,6 +55,12 @@ struct policy {
 	uint64_t evidence_file_max; /* of a database, more is cut */
 	uint64_t evidence_keep;	    /* archives */
 	uint64_t evidence_age_sec;  /* older ones are deleted */
+	/* [keep] */
+	char keep_pods[POLICY_LIST]; /* patterns (recover/pods.h): whose writable layers are user data */
+	uint64_t keep_msec;	     /* longest time spent on taking the size of user data */
+	/* [report] */
+	uint64_t report_keep;	 /* incidents whose records are kept once they are over */
+	uint64_t report_age_sec; /* older ones are deleted */
 	/* [start] */
 	uint64_t budget_sec;  /* preflight gives up after this and lets containerd start */
 };
@@ -60,7 +68,8 @@ struct policy {
 /* One key, for the parser, the man page's test and `plan --format=json`. */
 struct policy_key {
 	const char *section, *name;
-	enum policy_type { POLICY_BOOL, POLICY_NUMBER, POLICY_SECONDS, POLICY_MSEC, POLICY_SIZE } type;
+	enum policy_type { POLICY_BOOL, POLICY_NUMBER, POLICY_SECONDS, POLICY_MSEC, POLICY_SIZE,
+			   POLICY_PODS } type;
 	uint64_t fallback, min, max;
 	unsigned offset; /* in struct policy */
 };

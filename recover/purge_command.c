@@ -215,6 +215,7 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 struct round {
 	int64_t next; /* seconds to the next one due, -1: none */
 	unsigned waiting, purged, failed;
+	unsigned copied; /* of those waiting: `keep` is at work */
 };
 
 static void describe(const struct ticket *ticket, int64_t due)
@@ -226,6 +227,17 @@ static void describe(const struct ticket *ticket, int64_t due)
 		       ticket_state_name(ticket_state(ticket)), due);
 	else
 		printf("%s (%s): not purged\n", ticket->id, ticket_state_name(ticket_state(ticket)));
+}
+
+/* Somebody copies from it: that comes first, and ends by itself. */
+static void wait_for_keep(const struct purge_run *run, const char *id, struct round *round)
+{
+	round->waiting++;
+	round->copied++;
+	if (round->next < 0 || round->next > NAP_SEC)
+		round->next = NAP_SEC;
+	if (!run->cli->wait)
+		log_warning("quarantine %s is not purged while `containerd-recover keep` copies from it", id);
 }
 
 static void one_ticket(struct purge_run *run, const char *id, struct round *round)
@@ -250,7 +262,13 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		round->waiting += due > 0;
 		return;
 	}
-	r = purge_ticket(run, &ticket);
+	r = ticket_lock_data(&ticket, false);
+	if (r == -EBUSY) {
+		wait_for_keep(run, id, round);
+		return;
+	}
+	if (r == 0)
+		r = purge_ticket(run, &ticket);
 	run->id = NULL; /* was the ticket's */
 	if (r == 0)
 		round->purged++;
@@ -316,12 +334,14 @@ static int run_all(struct purge_run *run)
 	}
 	if (!run->cli->dry_run)
 		unmark_pending(run->place);
+	if (run->cli->argument && round.copied > 0 && !run->cli->wait)
+		return EXIT_HANDS_OFF;
 	if (run->cli->argument && round.waiting > 0 && !run->cli->wait) {
 		log_error("quarantine %s is kept for another %" PRId64 " s; --yes purges it now",
 			  run->cli->argument, round.next);
 		return EXIT_HANDS_OFF;
 	}
-	if (!run->cli->wait && round.waiting > 0)
+	if (!run->cli->wait && round.waiting > round.copied)
 		log_info("%u quarantines are still in their grace period, the next one for %" PRId64 " s",
 			 round.waiting, round.next);
 	if (failed)

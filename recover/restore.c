@@ -69,10 +69,14 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 	if (r < 0)
 		return r;
 	why = obstacle(s, ret);
-	if (!why)
-		return 0;
-	log_error("quarantine %s cannot be restored: %s", id, why);
-	return -EINVAL;
+	r = why ? -EINVAL : ticket_lock_data(ret, false);
+	if (r == -EBUSY)
+		why = "`containerd-recover keep` copies from it; wait for that, or end it";
+	else if (r < 0 && !why)
+		why = strerror(-r);
+	if (why)
+		log_error("quarantine %s cannot be restored: %s", id, why);
+	return r;
 }
 
 /* Returns whether nobody works on the ticket, waiting for a sweep's seconds. */

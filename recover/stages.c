@@ -87,6 +87,16 @@ int stages_open(int ticket_fd, bool create, struct stages *ret)
 	return 0;
 }
 
+int stages_read_again(int ticket_fd, struct stages *stages)
+{
+	struct stages fresh = { .fd = stages->fd };
+	int r = read_record(ticket_fd, &fresh);
+
+	if (r == 0)
+		*stages = fresh;
+	return r;
+}
+
 void stages_close(struct stages *stages)
 {
 	cleanup_close(&stages->fd);

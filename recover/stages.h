@@ -45,6 +45,9 @@ extern const char *const stage_names[STAGE_COUNT];
 int stages_open(int ticket_fd, bool create, struct stages *ret);
 void stages_close(struct stages *stages);
 
+/* Read what was written since. Returns 0, or a negative errno with @stages as it was. */
+int stages_read_again(int ticket_fd, struct stages *stages);
+
 /*
  * Record that @stage begins or is done. Returns 0 once it is on disk, or a
  * negative errno: then the stage must not be run.

@@ -250,6 +250,13 @@ int ticket_peek(const struct data_root *place, const char *id, struct ticket *re
 	return open_either(place, id, false, ret);
 }
 
+int ticket_lock_data(struct ticket *ticket, bool shared)
+{
+	if (flock(ticket->stages.fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return stages_read_again(ticket->fd, &ticket->stages);
+}
+
 void ticket_done(struct ticket *ticket)
 {
 	json_decref(ticket->manifest);

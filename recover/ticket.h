@@ -7,7 +7,8 @@
  *	<jail>/<id>/interim/		after a restore: what the root held meanwhile
  *
  * A ticket is whoever's lock on its directory is: purge and restore exclude
- * each other by it.
+ * each other by it. Its data has a lock of its own, on "stages": `keep` copies
+ * beside the background work, and neither purge nor restore begin meanwhile.
  */
 #ifndef RECOVER_TICKET_H
 #define RECOVER_TICKET_H
@@ -63,6 +64,13 @@ int ticket_open(const struct data_root *place, const char *id, struct ticket *re
 
 /* As ticket_open(), but without the lock: to look at only. */
 int ticket_peek(const struct data_root *place, const char *id, struct ticket *ret);
+
+/*
+ * Lock what is in the ticket, until ticket_done(): @shared to read it, alone to
+ * take it away. The stages are read again under the lock. Returns 0, -EBUSY, or
+ * another negative errno.
+ */
+int ticket_lock_data(struct ticket *ticket, bool shared);
 
 void ticket_done(struct ticket *ticket);
 #define cleanup_ticket __attribute__((cleanup(ticket_done)))

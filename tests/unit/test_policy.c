@@ -31,6 +31,11 @@ static void test_values_and_units(void)
 	CHECK_EQ(policy.min_free_bytes, 1 << 30);
 	CHECK_EQ(policy.term_grace_msec, 500);
 	CHECK_EQ(policy.failures, 3);
+	CHECK_STR(policy.keep_pods, "");
+	CHECK_EQ(policy_parse("[keep]\npods = ci/* default/db-0\n", "x", &policy, &problem), 0);
+	CHECK_STR(policy.keep_pods, "ci/* default/db-0");
+	CHECK_EQ(policy_parse("[keep]\npods =\n", "x", &policy, &problem), 0);
+	CHECK_STR(policy.keep_pods, "");
 }
 
 static void refused(const char *text, const char *naming)
@@ -55,6 +60,7 @@ static void test_what_is_not_understood_is_named_and_changes_nothing(void)
 	refused("[crash-loop]\nfailures = -3\n", "whole number");
 	refused("[crash-loop]\nfailures\n", "file:2");
 	refused("[quarantine]\ncooldown = 99999999999999999d\n", "out of range");
+	refused("[keep]\npods = default\n", "namespace/name");
 }
 
 static void test_dropins_come_after_the_file_in_order(void)
