@@ -335,13 +335,19 @@ static int visit_bucket(struct bolt_tree *tree, const struct bolt_item *item, vo
 	return carry_on(each->visit(tree, item, each->data));
 }
 
-int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_visit *visit, void *data)
+int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_reader *whole,
+			   bolt_visit *visit, void *data)
 {
 	struct each_bucket each = {visit, data};
 	const struct carving carving = {visit_bucket, NULL, &each};
 	struct bolt_file file = guess_layout(fd, finding);
 	struct bolt_tree tree;
 
+	int r;
+
 	bolt_tree_init(&tree, &file);
+	r = file.root_page ? whole(&tree, data) : BOLT_META_INVALID;
+	if (r == 0 || r == -ENOMEM)
+		return r == 0 ? 1 : r;
 	return carve(&tree, &carving);
 }

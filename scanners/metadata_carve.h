@@ -17,11 +17,13 @@
 int metadata_carve(int fd, const struct bolt_finding *finding, struct metadata *metadata);
 
 /*
- * Call @visit with every item of a leaf page of @fd that is a bucket, whichever
- * version of the tree it is of; what it returns but -ENOMEM does not end the
- * carving. Returns 0, or -ENOMEM.
+ * For another file: if @whole can read the tree after all, for the damage is beside it, that is
+ * that. Else call @visit with every item of a leaf page of @fd that is a bucket, whichever
+ * version of the tree it is of; what it returns but -ENOMEM does not end the carving.
+ *
+ * Returns 1 if @whole returned 0, 0 if it was carved, or -ENOMEM.
  */
-int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_visit *visit,
-			   void *data);
+int metadata_carve_buckets(int fd, const struct bolt_finding *finding, bolt_reader *whole,
+			   bolt_visit *visit, void *data);
 
 #endif

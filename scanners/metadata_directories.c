@@ -137,33 +137,35 @@ static int compare_versions(const void *a, const void *b)
 /* Every record has a name with two slashes; other buckets have none. */
 static int carve_directory(struct bolt_tree *tree, const struct bolt_item *item, void *data)
 {
-	struct reading *reading = data;
-	size_t before = reading->out->count;
-	int r = visit_snapshot(tree, item, reading);
+	struct metadata_directories *out = data;
+	struct reading reading = {.out = out};
+	size_t before = out->count;
+	int r = visit_snapshot(tree, item, &reading);
 	const struct metadata_directory *last;
 	const char *slash;
 
-	if (r != 0 || reading->out->count == before)
+	if (r != 0 || out->count == before)
 		return r;
-	last = &reading->out->items[before];
+	last = &out->items[before];
 	slash = strchr(last->name, '/');
 	if (!slash || !strchr(slash + 1, '/') || last->kind == SNAPSHOT_UNKNOWN)
-		directory_done(&reading->out->items[--reading->out->count]);
+		directory_done(&out->items[--out->count]);
 	return 0;
 }
 
 static int carve_directories(int fd, const struct bolt_finding *finding,
 			     struct metadata_directories *out)
 {
-	struct reading reading = {.out = out};
 	size_t kept = 0;
 	int r;
 
 	metadata_directories_done(out);
-	r = metadata_carve_buckets(fd, finding, carve_directory, &reading);
+	r = metadata_carve_buckets(fd, finding, read_tree, carve_directory, out);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	out->carved = true;
-	if (r < 0 || out->count == 0)
-		return r;
+	if (out->count == 0)
+		return 0;
 	qsort(out->items, out->count, sizeof(*out->items), compare_versions);
 	for (size_t i = 1; i < out->count; i++) {
 		if (out->items[i].id == out->items[kept].id)

@@ -532,7 +532,7 @@ static void test_carving_directories(void)
 			continue;
 		damaged++;
 		found += d.count;
-		CHECK(d.carved);
+		CHECK(d.carved || d.count == whole.count);
 		for (size_t i = 0; i < d.count; i++) {
 			const struct metadata_directory *want =
 				metadata_find_directory(&whole, d.items[i].id);
