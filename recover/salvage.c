@@ -252,6 +252,7 @@ static int import(const struct run *run, struct oci_image *oci, struct salvage_i
 		return -ENOTCONN;
 	if (r < 0)
 		return explain_failure(run, oci, r, output, image);
+	(void)salvage_blobs_unite(run->store_fd, run->new_store_fd, oci);
 	return set_outcome(image, SALVAGE_DONE, NULL);
 }
 

@@ -11,6 +11,9 @@
 #include "scanners/digest.h"
 #include "scanners/text.h"
 
+/* In the old store: no digest, so no blob to anybody, and purged along with it. */
+#define IN_TRANSIT ".containerd-recover-link"
+
 enum { UNPACKED = 4 }; /* times a compressed layer, as a rule of thumb */
 
 static char *describe(const struct oci_blob *blob, int error)
@@ -85,6 +88,47 @@ static bool is_same_file(int store_fd, int new_store_fd, const char *name)
 	return fstatat(store_fd, name, &from, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       fstatat(new_store_fd, name, &to, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       from.st_dev == to.st_dev && from.st_ino == to.st_ino;
+}
+
+static bool is_copied(int store_fd, int new_store_fd, const char *name)
+{
+	return can_link(store_fd, new_store_fd) && faccessat(new_store_fd, name, F_OK, 0) == 0 &&
+	       !is_same_file(store_fd, new_store_fd, name);
+}
+
+/* rename() replaces what link() cannot. */
+static int put_in_place(int fd, int store_fd, int new_store_fd, const char *name)
+{
+	if (unlinkat(store_fd, IN_TRANSIT, 0) < 0 && errno != ENOENT) /* of a run that was killed */
+		return -errno;
+	if (linkat(fd, "", store_fd, IN_TRANSIT, AT_EMPTY_PATH) < 0)
+		return -errno;
+	if (renameat(store_fd, IN_TRANSIT, new_store_fd, name) < 0) {
+		int r = -errno;
+
+		(void)unlinkat(store_fd, IN_TRANSIT, 0); /* a mere second name */
+		return r;
+	}
+	return 0;
+}
+
+size_t salvage_blobs_unite(int store_fd, int new_store_fd, struct oci_image *oci)
+{
+	size_t united = 0;
+
+	for (size_t i = 0; i < oci->blob_count && new_store_fd >= 0; i++) {
+		const char *name = digest_hex(oci->blobs[i].digest);
+		cleanup_fd int fd = -EBADF;
+
+		if (!is_copied(store_fd, new_store_fd, name) ||
+		    oci_verify_blob(store_fd, &oci->blobs[i], NULL, NULL) < 0)
+			continue;
+		fd = oci_open_verified(store_fd, &oci->blobs[i]);
+		if (fd >= 0 && is_roots_alone(fd) &&
+		    put_in_place(fd, store_fd, new_store_fd, name) == 0)
+			united++;
+	}
+	return united;
 }
 
 int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci, char **ret_problem)

@@ -7,6 +7,7 @@
 #define RECOVER_SALVAGE_BLOBS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "scanners/oci.h"
@@ -32,6 +33,15 @@ uint64_t salvage_blobs_room(int store_fd, int new_store_fd, const struct oci_ima
  * the file system cannot link.
  */
 void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *oci);
+
+/*
+ * After containerd took the image: one copy of each blob on the disk. Its garbage
+ * collector may have taken a link away, since no record spoke for it yet, and the
+ * import wrote the blob anew then. The old file, verified again, takes that place.
+ *
+ * Returns how many were replaced; where that fails the copy stays, as good.
+ */
+size_t salvage_blobs_unite(int store_fd, int new_store_fd, struct oci_image *oci);
 
 /*
  * After containerd refused the image: remove links to what is no longer what its

@@ -323,6 +323,40 @@ static void test_what_others_may_write_is_not_linked(void)
 	CHECK(geteuid() != 0 || inode_in(new_store, image.manifest) != 0);
 }
 
+/* containerd collected the links of one and wrote it anew: the old files take their place. */
+static void test_one_copy_of_two(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	uint64_t stays;
+
+	put_image("twice", &image);
+	read_and_verify(&image, &oci);
+	CHECK_EQ(file_replace(new_store, image.layer[0] + 7, "layer twice 0", 13, 0600), 0);
+	CHECK_EQ(file_replace(new_store, image.layer[1] + 7, "layer twice 1", 13, 0600), 0);
+	CHECK_EQ(file_replace(store, ".containerd-recover-link", "killed", 6, 0600), 0);
+	CHECK_EQ(fchmodat(store, image.layer[1] + 7, 0666, 0), 0);
+	stays = inode_in(new_store, image.layer[1]);
+	CHECK_EQ(salvage_blobs_unite(store, -EBADF, &oci), 0);
+	for (int n = 1;; n++) {
+		size_t united;
+
+		fault_arm("any", n, EIO);
+		united = salvage_blobs_unite(store, new_store, &oci);
+		if (!fault_fired())
+			break;
+		CHECK(inode_in(new_store, image.layer[0]) != 0);
+		if (united == 0)
+			CHECK(inode_in(new_store, image.layer[0]) != inode_in(store, image.layer[0]));
+	}
+	CHECK_EQ(inode_in(new_store, image.layer[0]), inode_in(store, image.layer[0]));
+	/* Others may write to that one; and what was not brought over is not. */
+	CHECK_EQ(inode_in(new_store, image.layer[1]), stays);
+	CHECK_EQ(inode_in(new_store, image.config), 0);
+	CHECK(faccessat(store, ".containerd-recover-link", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+	CHECK_EQ(salvage_blobs_unite(store, new_store, &oci), 0);
+}
+
 /* Changed while it was streamed: containerd refuses it, and the link goes. */
 static void test_what_changes_later_is_unlinked(void)
 {
@@ -388,6 +422,7 @@ int main(void)
 	RUN(test_blobs_are_linked);
 	RUN(test_what_changed_since_is_not_linked);
 	RUN(test_what_others_may_write_is_not_linked);
+	RUN(test_one_copy_of_two);
 	RUN(test_what_changes_later_is_unlinked);
 	RUN(test_allocations_fail);
 	return tap_done();
