@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 #include "recover/fingerprint.h"
 #include "recover/history.h"
+#include "recover/meta_lock.h"
 #include "recover/log.h"
 #include "recover/startlog.h"
 #include "recover/ticket.h"
@@ -21,7 +21,6 @@
 #include "scanners/count.h"
 #include "scanners/dir.h"
 #include "scanners/expected_mount.h"
-#include "scanners/lock_holder.h"
 #include "scanners/metadata.h"
 
 #define META_DIR "io.containerd.metadata.v1.bolt"
@@ -260,40 +259,6 @@ static void look_at_fs(struct situation *s)
 	f->fs.no_inodes = fs.f_files > 0 && fs.f_ffree < s->policy.min_free_inodes;
 }
 
-static void look_for_holder(struct situation *s, bool down)
-{
-	struct facts *f = &s->facts;
-	pid_t pid = 0;
-	struct stat st;
-
-	f->meta.lock = LOCK_BY_OTHER;
-	if (fstat(s->meta_fd, &st) == 0 && lock_holder(st.st_dev, st.st_ino, &pid) > 0) {
-		f->meta.lock_pid = (uint32_t)pid;
-		if (!down && lock_holder_in_unit(pid, s->config.unit) > 0)
-			f->meta.lock = LOCK_BY_UNIT;
-	}
-	cleanup_close(&s->meta_fd);
-	s->meta_fd = -EBADF;
-}
-
-/* bbolt takes the same flock(2); held by us, no containerd can open the file. */
-static void take_lock(struct situation *s, int dir_fd, bool down)
-{
-	struct facts *f = &s->facts;
-
-	s->meta_fd = openat(dir_fd, "meta.db", O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (s->meta_fd < 0) {
-		f->meta.lock = errno == ENOENT || errno == ELOOP ? LOCK_NO_FILE : LOCK_UNKNOWN;
-		return;
-	}
-	if (flock(s->meta_fd, LOCK_EX | LOCK_NB) == 0)
-		f->meta.lock = LOCK_FREE;
-	else if (errno == EWOULDBLOCK)
-		look_for_holder(s, down);
-	else
-		f->meta.lock = LOCK_UNKNOWN;
-}
-
 static enum facts_db db_of(enum bolt_state state)
 {
 	switch (state) {
@@ -317,6 +282,7 @@ static void look_at_meta(struct situation *s, const struct situation_options *op
 				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct facts *f = &s->facts;
 	struct bolt_finding finding = { .state = BOLT_ABSENT };
+	struct meta_lock lock;
 
 	if (dir_fd < 0) {
 		f->meta.error = errno == ENOENT ? 0 : -errno;
@@ -324,7 +290,10 @@ static void look_at_meta(struct situation *s, const struct situation_options *op
 		f->meta.lock = errno == ENOENT ? LOCK_NO_FILE : LOCK_UNKNOWN;
 		return;
 	}
-	take_lock(s, dir_fd, options->down);
+	meta_lock_take(dir_fd, METADATA_FILE, options->down ? NULL : s->config.unit, &lock);
+	s->meta_fd = lock.fd;
+	f->meta.lock = lock.state;
+	f->meta.lock_pid = (uint32_t)lock.pid;
 	f->meta.under_lock = f->meta.lock == LOCK_FREE || f->meta.lock == LOCK_NO_FILE;
 	/* A containerd that hangs does not write, and can be checked while it runs. */
 	if (options->whole_tree && (f->meta.under_lock || f->cri.state != CRI_NOTHING_WRONG))

@@ -1,8 +1,10 @@
 #include "scanners/lock_holder.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "scanners/cleanup.h"
@@ -10,15 +12,39 @@
 
 enum { LOCKS_MAX = 16 << 20, CGROUP_MAX = 1 << 16 };
 
-int lock_holder(dev_t dev, ino_t ino, pid_t *ret)
+/*
+ * The device that the table names is the superblock's. On btrfs that is not what
+ * stat() says of the file, but it is what stands in mountinfo.
+ */
+static int superblock_of(int fd, dev_t *ret)
 {
 	cleanup_free char *text = NULL;
 	char *save = NULL;
-	int r = dir_read_path("/proc/locks", LOCKS_MAX, &text, NULL);
+	uint64_t wanted;
+	int r = dir_mount_id(fd, &wanted);
 
+	if (r == 0)
+		r = dir_read_path("/proc/self/mountinfo", LOCKS_MAX, &text, NULL);
 	if (r < 0)
 		return r;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		unsigned dev_major, dev_minor;
+		uint64_t id;
+
+		if (sscanf(line, "%" SCNu64 " %*d %u:%u", &id, &dev_major, &dev_minor) == 3 &&
+		    id == wanted) {
+			*ret = makedev(dev_major, dev_minor);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int find_holder(char *table, dev_t dev, ino_t ino, pid_t *ret)
+{
+	char *save = NULL;
+
+	for (char *line = strtok_r(table, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		unsigned lock_major, lock_minor;
 		unsigned long long lock_ino;
 		char kind[16];
@@ -36,6 +62,21 @@ int lock_holder(dev_t dev, ino_t ino, pid_t *ret)
 		return 1;
 	}
 	return 0;
+}
+
+int lock_holder(int fd, pid_t *ret)
+{
+	cleanup_free char *table = NULL;
+	struct stat st;
+	dev_t dev = 0;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	r = superblock_of(fd, &dev);
+	if (r == 0)
+		r = dir_read_path("/proc/locks", LOCKS_MAX, &table, NULL);
+	return r < 0 ? r : find_holder(table, dev, st.st_ino, ret);
 }
 
 int lock_holder_in_unit(pid_t pid, const char *unit)

@@ -23,6 +23,11 @@ story() { # KIND
     is "$1: the quarantine has the old tree, inode for inode" "$(node_tree "$(node_quarantine)/root")" "$inodes"
 }
 
+holder() {
+    node_run containerd-recover plan --format=json |
+        /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["facts"]["meta"]["lock_pid"])'
+}
+
 # leave COMMAND...: ends the case.
 leave() {
     node_remove_pods
@@ -44,6 +49,8 @@ for type in ext4 xfs btrfs; do
     story "a mount of $type"
     is "a mount of $type: it is still one" "$(node_run findmnt -no SOURCE "$root")" "$device"
     is "a mount of $type: the quarantine is on it" "$(dirname "$(node_quarantine)")" "$root/.quarantine"
+    # The device in the kernel's table of locks is not always the file's.
+    is "a mount of $type: the holder of meta.db is known" "$(holder)" "$(node_property MainPID)"
     leave node_run umount "$root"
 done
 

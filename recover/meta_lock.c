@@ -1,0 +1,72 @@
+#include "recover/meta_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/lock_holder.h"
+
+enum {
+	PAUSE_MSEC = 10,
+	GONE_MSEC = 200,  /* for a holder that cannot be seen, or is gone */
+	OURS_MSEC = 3000, /* for a look of ours, which takes no longer */
+	COMM_MAX = 64,
+};
+
+/* The kernel cuts names to 15 characters. */
+static bool is_ours(pid_t pid)
+{
+	static const char ours[] = "containerd-reco\n";
+	cleanup_free char *comm = NULL;
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/comm", pid);
+	return dir_read_path(name, COMM_MAX, &comm, NULL) == 0 && strcmp(comm, ours) == 0;
+}
+
+/* Fills in who holds it. Returns for how many ms that is worth waiting for. */
+static unsigned name_holder(int fd, const char *unit, struct meta_lock *lock)
+{
+	int in_unit;
+
+	lock->state = LOCK_BY_OTHER;
+	lock->pid = 0;
+	if (lock_holder(fd, &lock->pid) <= 0)
+		return GONE_MSEC;
+	in_unit = lock_holder_in_unit(lock->pid, unit ?: "none.service");
+	if (in_unit > 0)
+		lock->state = LOCK_BY_UNIT;
+	if (is_ours(lock->pid))
+		return OURS_MSEC;
+	return in_unit < 0 ? GONE_MSEC : 0;
+}
+
+void meta_lock_take(int dirfd, const char *name, const char *unit, struct meta_lock *ret)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000 };
+	struct meta_lock lock = { .state = LOCK_UNKNOWN };
+	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+	*ret = (struct meta_lock){ .fd = -EBADF, .state = LOCK_UNKNOWN };
+	if (fd < 0) {
+		ret->state = errno == ENOENT || errno == ELOOP ? LOCK_NO_FILE : LOCK_UNKNOWN;
+		return;
+	}
+	for (unsigned waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += PAUSE_MSEC) {
+		if (errno != EWOULDBLOCK)
+			return;
+		if (name_holder(fd, unit, &lock) <= waited) {
+			*ret = lock;
+			ret->fd = -EBADF;
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	*ret = (struct meta_lock){ .fd = take_fd(&fd), .state = LOCK_FREE };
+}
