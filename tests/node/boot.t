@@ -37,6 +37,7 @@ shms 4
 sockets 4
 state-pods 4
 veths 4"
+ok "it comes to rest" node_at_rest
 node_snapshot >"$NODE/one"
 node_snapshot >"$NODE/two"
 is "two snapshots of a node at rest are equal" "$(cat "$NODE/two")" "$(cat "$NODE/one")"

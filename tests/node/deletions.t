@@ -9,7 +9,7 @@ node_prepare deletions
 node_install
 node_policy '[quarantine]' 'grace = 1h'
 node_fast_restarts
-node_unit timeout 'TimeoutStartSec=3s'
+node_unit timeout 'TimeoutStartSec=6s'
 node_boot
 node_ready
 node_pods old 5 >"$NODE/pods"

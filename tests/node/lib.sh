@@ -245,8 +245,9 @@ node_find_leader() {
     return 1
 }
 
-# node_own_disk MEGABYTES [MKFS OPTION...], before booting: /var/lib on a file
-# system of its own, which ends with one umount whatever is in it.
+# node_own_disk MEGABYTES [MKFS OPTION...], before booting: /var/lib on an ext4
+# file system of its own, which ends with one umount whatever is in it. It has no
+# journal unless "-O has_journal" is given.
 node_own_disk() {
     truncate -s "$1M" "$NODE/varlib.img"
     mkfs.ext4 -q -O ^has_journal "${@:2}" "$NODE/varlib.img"
@@ -371,6 +372,30 @@ node_until() {
 
 # node_service NAME COMMAND...: in the background, until `systemctl stop NAME`.
 node_service() { node_run systemd-run --quiet --collect --unit="$1" "${@:2}"; }
+
+# node_hold NAME FILE [COMMAND...]: somebody has FILE locked (flock), while
+# COMMAND runs or until `systemctl stop NAME`.
+node_hold() {
+    node_service "$1" flock --exclusive "$2" "${@:3}" $([ $# -gt 2 ] || echo sleep 1000)
+    node_until 20 node_is_locked "$2"
+}
+node_is_locked() { ! node_run flock --nonblock "$1" true; }
+
+# node_at_rest [SECONDS]: until nothing changes any more. containerd collects
+# garbage, and writes it down, a moment after its start and after every change.
+node_at_rest() { node_until "${1:-30}" node_is_still; }
+node_is_still() {
+    node_snapshot >"$NODE/still"
+    sleep 0.5
+    node_snapshot | cmp -s "$NODE/still"
+}
+
+# node_slow_files DIR COUNT: a tree of files whose deletion the disk writes down
+# one by one, as slow disks have it. For nodes with a disk of their own.
+node_slow_files() {
+    "$BUILD/tests/helpers/filltree" "$1" "$2" 100
+    find "$1" -type d -exec chattr +D {} +
+}
 
 # ---- containerd -------------------------------------------------------------
 

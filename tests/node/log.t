@@ -80,7 +80,7 @@ is "and the same without it" "$(config verdict)" sound
 healthy
 
 node_run systemctl stop containerd
-node_service holder flock "$meta_db" sleep 1000
+node_hold holder "$meta_db"
 node_unit 30-time 'TimeoutStartSec=13s'
 after_failures 1 "somebody holds meta.db" log-lock-held
 node_run systemctl stop holder

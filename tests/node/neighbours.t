@@ -86,8 +86,12 @@ networks
 reservations
 processes
 ways_out
-sleep 1 # bridge ports come up
-neighbours >"$NODE/before"
+settled() { # bridge ports come up a moment later
+    neighbours >"$NODE/before"
+    sleep 1
+    neighbours | cmp -s "$NODE/before"
+}
+ok "the neighbours are at rest" node_until 20 settled
 like "they are there" "$(cat "$NODE/before")" "cali0123456789a"
 
 node_damage root-zero

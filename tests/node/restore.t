@@ -16,7 +16,7 @@ volumes=$(node_path "$root/io.containerd.grpc.v1.cri/containers/$container/volum
 volume=$volumes/$(ls "$volumes")
 echo "the user's" >"$volume/file"
 
-sleep 1 # for the garbage collector, which runs once after the start
+ok "the node is at rest" node_at_rest
 node_snapshot >"$NODE/before"
 plan=$(node_run containerd-recover now --dry-run 2>&1)
 is "a dry run succeeds" $? 0

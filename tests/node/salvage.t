@@ -11,6 +11,7 @@ record() { # EXPRESSION over the newest record of a salvage
     query "$(find "$(node_path /var/lib/containerd-recover)" -name 'salvage-*.json' | sort | tail -n 1)" "$1"
 }
 outcome() { record "[i['outcome'] for i in d['images'] if '$1' in i['names']]"; }
+background_is_done() { [ "$(node_property ActiveState containerd-recover-finish)" = inactive ]; }
 salvaged() { [ -n "$(find "$(node_path /var/lib/containerd-recover)" -name 'salvage-*.json')" ]; }
 
 # big_image FILE NAME FILES: an image with many small files, as an OCI layout.
@@ -47,7 +48,7 @@ started=$EPOCHREALTIME
 ok "containerd is back" node_ready 40
 ready=$(node_log -u containerd -o short-unix | awk '/successfully booted/ { t = $1 } END { print t }')
 pause_there() { "$BUILD/tests/helpers/criask" "$(node_path /run/containerd/containerd.sock)" 1000 has test.local/pause:1 | grep -qx there; }
-ok "the pause image is there" node_until 5 pause_there
+ok "the pause image is there" node_until 30 pause_there
 figure "seconds from READY to the pause image" "$(awk -v a="$ready" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }')" 1.5
 ok "pods start without a pull" node_cri run b 3
 ok "the salvage is recorded" node_until 60 salvaged
@@ -115,16 +116,16 @@ done
 node_policy '[quarantine]' 'cooldown = 60s' 'grace = 1h' '[salvage]' 'keep_archive = yes'
 node_run systemctl restart containerd
 kept() { [ -n "$(find "$(node_path /var/lib/containerd-recover)/images" -name 'pause-*.tar' 2>/dev/null)" ]; }
-ok "an archive of the pause image is kept" node_until 10 kept
+ok "an archive of the pause image is kept" node_until 30 kept
 inode=$(find "$(node_path /var/lib/containerd-recover)/images" -name 'pause-*.tar' -printf '%i %T@')
 node_run systemctl restart containerd
 node_ready
-sleep 1
+node_until 30 background_is_done
 is "and not written again" "$(find "$(node_path /var/lib/containerd-recover)/images" -name 'pause-*.tar' -printf '%i %T@')" "$inode"
 node_run systemctl stop containerd
 node_damage data-zero
 find "$(blobs)" -type f -delete
 node_run containerd-recover now --yes --force >/dev/null
-ok "the pause image comes from it" node_until 5 pause_there
+ok "the pause image comes from it" node_until 30 pause_there
 ok "a pod starts" node_cri run kept 1
 tap_done

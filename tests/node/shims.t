@@ -35,7 +35,7 @@ break_shims() {
 node_prepare shims
 node_install
 node_fast_restarts
-node_unit timeout 'TimeoutStartSec=3s'
+node_unit timeout 'TimeoutStartSec=4s'
 node_boot
 node_ready
 ok "forty pods, one more, and three that will live" \

@@ -24,12 +24,12 @@ traces() {
     node_run sh -c 'ls /run/netns; ip -br link | grep ^veth' 2>/dev/null
 }
 
-# swept NAME SECONDS: nothing is left, and it did not take longer.
+# swept NAME: nothing is left, and what hangs was not waited for.
 swept() {
     local start=${EPOCHREALTIME/./}
     node_run containerd-recover sweep --yes >"$NODE/out" 2>"$NODE/err"
     is "$1: status" "$?" 0
-    at_most "$1: ms" $(((${EPOCHREALTIME/./} - start) / 1000)) "$(($2 * 1000))"
+    at_most "$1: ms" $(((${EPOCHREALTIME/./} - start) / 1000)) 40000
     is "$1: nothing is left" "$(traces | head -n 5)" ""
 }
 
@@ -53,52 +53,51 @@ save
 
 lose hang 5
 plugin bridge 'sleep 1000'
-swept "a plugin that hangs" 12
+swept "a plugin that hangs"
 like "it is reported" "$(cat "$NODE/err")" "plugin bridge: killed, it took too long"
 is "and ended" "$(node_run pgrep -f 'sleep 1000')" ""
 restore
 
 lose missing 5
 node_run rm /usr/lib/cni/bridge /usr/lib/cni/portmap /usr/lib/cni/host-local
-swept "plugins that are missing" 10
+swept "plugins that are missing"
 like "it is reported" "$(cat "$NODE/err")" "plugin portmap: not installed"
 restore
 
 lose torn 5
 truncate -s 100 "$NODE"/varlib/cni/results/cbr0-*
-swept "torn cache files" 10
+swept "torn cache files"
 
 lose nocache 5
 node_run sh -c 'rm /var/lib/cni/results/*'
-swept "no cache files" 10
+swept "no cache files"
 
 lose noconf 3
 node_run mv /etc/cni/net.d/10-cbr0.conflist /root/
-swept "a conflist that is gone" 10
+swept "a conflist that is gone"
 # In place: containerd 1.6 does not see a file that is moved there.
 node_run sh -c 'cat /root/10-cbr0.conflist >/etc/cni/net.d/10-cbr0.conflist'
 node_ready
 
 lose shim 3
 node_run pkill -STOP -f containerd-shim
-swept "shims that answer nothing" 10
+swept "shims that answer nothing"
 
 # The lock of host-local held for ever: the rest is done, the next run completes.
 lose lock 3
-node_run flock /var/lib/cni/networks/cbr0/lock sleep 300 &
-sleep 0.3
+node_hold holder /var/lib/cni/networks/cbr0/lock
 node_run containerd-recover sweep --yes >"$NODE/out" 2>"$NODE/err"
 is "a lock that is held: status" "$?" 4
 like "it is reported" "$(cat "$NODE/err")" "cannot release .* Connection timed out"
 is "links are gone all the same" "$(node_run sh -c 'ip -br link | grep -c ^veth')" 0
-node_run pkill -f 'sleep 300'
-swept "the lock is free again" 10
+node_run systemctl stop holder
+swept "the lock is free again"
 
 lose killed 12
 for ms in 5 20 40 60 80 120 160 200 250 300 400; do
     node_run timeout -s KILL "$(awk "BEGIN { print $ms / 1000 }")" containerd-recover sweep --yes >/dev/null 2>&1
 done
-swept "after eleven runs that were killed" 10
+swept "after eleven runs that were killed"
 ok "containerd serves" node_pods fine 1
 is "its pod is live" "$(node_run containerd-recover sweep | grep -c ' live ')" 1
 tap_done

@@ -32,12 +32,11 @@ like "with containerd down the unknown snapshot is seen" "$(node_run containerd-
 ok "sweep" node_run containerd-recover sweep --yes
 is "it is moved aside whole, what is mounted or nobody's to judge stays" \
     "$(node_run sh -c "ls $snapshots; cat $aside/9001/fs/d/file" | sort)" "$(printf '%s\n' "$known" 9002 data new-123 notes | sort)"
-node_run flock /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/metadata.db sleep 100 &
-sleep 0.3
+node_hold holder /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/metadata.db
 node_run mkdir "$snapshots/9003"
 node_run containerd-recover sweep --yes >/dev/null
 ok "nothing moves while somebody has the database" node_run test -d "$snapshots/9003"
-node_run pkill -f 'sleep 100'
+node_run systemctl stop holder
 
 node_run systemctl start containerd
 ok "containerd is back" node_ready

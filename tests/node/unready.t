@@ -49,9 +49,8 @@ node_remove_pods
 node_run systemctl stop containerd
 node_forget
 node_damage meta-checksum
-node_service other flock /run/containerd-recover/lock \
+node_hold other /run/containerd-recover/lock \
     sh -c 'until systemctl is-active --quiet containerd; do sleep 0.02; done'
-node_run sleep 0.3
 node_run systemctl start containerd
 like "preflight left it" "$(node_quarantines)" "^$"
 ok "containerd without CRI is cured by itself" node_ready 60
