@@ -12,7 +12,6 @@
 #include "recover/log.h"
 #include "scanners/cleanup.h"
 #include "scanners/nft.h"
-#include "scanners/process.h"
 
 enum {
 	BUFFER_SIZE = 64 * 1024,
@@ -36,17 +35,6 @@ static void session_done(struct session *session)
 	free(session->buffer);
 }
 #define cleanup_session __attribute__((cleanup(session_done)))
-
-ptrdiff_t rules_owner(const struct inventory *lost, const char *comment)
-{
-	char id[CRI_ID_LENGTH + 1];
-
-	while ((comment = process_next_cri_id(comment, id)))
-		for (size_t i = 0; i < lost->sandbox_count; i++)
-			if (strcmp(lost->sandboxes[i].id, id) == 0)
-				return (ptrdiff_t)i;
-	return -1;
-}
 
 bool rules_is_own_chain(const char *chain)
 {
@@ -114,13 +102,14 @@ static void put_delete_rule(struct session *session, const struct nft_rule *rule
 	session->used += message->nlmsg_len;
 }
 
-static void put_delete_chain(struct session *session, const struct nft_rule *rule)
+static void put_delete_chain(struct session *session, const struct nft_rule *rule,
+			     const char *chain)
 {
 	struct nlmsghdr *message = put(session, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELCHAIN,
 				       rule->family, 0, true);
 
 	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, rule->table);
-	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, rule->target);
+	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, chain);
 	session->used += message->nlmsg_len;
 }
 
@@ -183,39 +172,96 @@ static int remove_rule(const struct nft_rule *rule, bool with_chain)
 	put_delete_rule(&session, rule, rule->chain, rule->handle);
 	if (with_chain && rule->target && rules_is_own_chain(rule->target)) {
 		put_delete_rule(&session, rule, rule->target, 0);
-		put_delete_chain(&session, rule);
+		put_delete_chain(&session, rule, rule->target);
 	}
 	r = commit(&session);
 	return r == -ENOENT ? 0 : r;
 }
 
-int rules_remove(const struct inventory *lost, struct rules_result *ret)
+/* A chain, and what is in it. Nothing jumps there any more, else it is -EBUSY. */
+static int remove_chain(const struct nft_rule *chain)
+{
+	cleanup_session struct session session = { 0 };
+	int r = session_open(&session);
+
+	if (r < 0)
+		return r;
+	if (strlen(chain->table) + strlen(chain->chain) > MESSAGE_ROOM)
+		return -ENAMETOOLONG;
+	put_boundary(&session, NFNL_MSG_BATCH_BEGIN);
+	put_delete_rule(&session, chain, chain->chain, 0);
+	put_delete_chain(&session, chain, chain->chain);
+	r = commit(&session);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int note(const struct nft_rule *rule, int r, struct rules_result *ret)
+{
+	if (r < 0) {
+		log_error("cannot remove a rule of %s: %s", log_name(rule->chain), strerror(-r));
+		ret->failed++;
+	} else {
+		ret->removed++;
+	}
+	return r;
+}
+
+static bool is_lost(const struct rule_names *names, const struct nft_rule *rule)
+{
+	return (rule->comment && rule_names_have_comment(names, rule->comment)) ||
+	       (rule->target && rule_names_have_chain(names, rule->target));
+}
+
+static int remove_rules(const struct rule_names *names, struct rules_result *ret)
 {
 	cleanup_nft_rules struct nft_rules rules = { 0 };
-	int first, r;
+	int first = nft_scan(&rules), r;
 
-	first = nft_scan(&rules);
 	/* A chain's own rules go with it: what jumps to it comes first. */
 	for (int jumps = 1; jumps >= 0; jumps--)
 		for (size_t i = 0; i < rules.count; i++) {
 			const struct nft_rule *rule = &rules.items[i];
 
-			if ((rule->target != NULL) != !!jumps || rules_owner(lost, rule->comment) < 0)
+			if ((rule->target != NULL) != !!jumps || !is_lost(names, rule))
 				continue;
 			r = remove_rule(rule, true);
 			/* Another rule jumps there too; with that one the chain goes. */
 			if (r == -EBUSY)
 				r = remove_rule(rule, false);
-			if (r < 0) {
-				log_error("cannot remove a rule of %s: %s", log_name(rule->chain),
-					  strerror(-r));
-				ret->failed++;
-				if (first == 0)
-					first = r;
-			} else {
-				ret->removed++;
-			}
+			r = note(rule, r, ret);
+			first = first < 0 ? first : r;
 		}
-	r = rules_remove_legacy(lost, ret);
+	return first;
+}
+
+static int remove_chains(const struct rule_names *names, struct rules_result *ret)
+{
+	cleanup_nft_rules struct nft_rules chains = { 0 };
+	int first = nft_scan_chains(&chains);
+
+	for (size_t i = 0; i < chains.count; i++) {
+		const struct nft_rule *chain = &chains.items[i];
+		int r;
+
+		if (!rule_names_have_chain(names, chain->chain))
+			continue;
+		r = note(chain, remove_chain(chain), ret);
+		first = first < 0 ? first : r;
+	}
+	return first;
+}
+
+int rules_remove(const struct config *config, const struct inventory *lost,
+		 struct rules_result *ret)
+{
+	cleanup_rule_names struct rule_names names = { 0 };
+	int first = rule_names_make(config, lost, &names), r;
+
+	if (first < 0)
+		return first;
+	first = remove_rules(&names, ret);
+	r = remove_chains(&names, ret);
+	first = first < 0 ? first : r;
+	r = rules_remove_legacy(&names, ret);
 	return first < 0 ? first : r;
 }

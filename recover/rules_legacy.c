@@ -84,18 +84,26 @@ static const char *comment_of(const struct tables *t, const void *entry)
 	return NULL;
 }
 
+static bool is_lost(const struct tables *t, struct xtc_handle *handle,
+		    const struct rule_names *names, const void *entry)
+{
+	const char *comment = comment_of(t, entry), *target = t->get_target(entry, handle);
+
+	return (comment && rule_names_have_comment(names, comment)) ||
+	       (target && rule_names_have_chain(names, target));
+}
+
 /* The first rule of a lost sandbox: returns 1 with its place, or 0 if there is none. */
-static int find_rule(const struct tables *t, struct xtc_handle *handle, const struct inventory *lost,
-		     const char **ret_chain, unsigned *ret_number, const char **ret_target)
+static int find_rule(const struct tables *t, struct xtc_handle *handle,
+		     const struct rule_names *names, const char **ret_chain, unsigned *ret_number,
+		     const char **ret_target)
 {
 	for (const char *chain = t->first_chain(handle); chain; chain = t->next_chain(handle)) {
 		unsigned number = 0;
 
 		for (const void *entry = t->first_rule(chain, handle); entry;
 		     entry = t->next_rule(entry, handle), number++) {
-			const char *comment = comment_of(t, entry);
-
-			if (!comment || rules_owner(lost, comment) < 0)
+			if (!is_lost(t, handle, names, entry))
 				continue;
 			*ret_chain = chain;
 			*ret_number = number;
@@ -106,14 +114,23 @@ static int find_rule(const struct tables *t, struct xtc_handle *handle, const st
 	return 0;
 }
 
-static int edit(const struct tables *t, struct xtc_handle *handle, const struct inventory *lost,
-		size_t *ret_removed)
+static const char *find_chain(const struct tables *t, struct xtc_handle *handle,
+			      const struct rule_names *names)
+{
+	const char *chain = t->first_chain(handle);
+
+	while (chain && !rule_names_have_chain(names, chain))
+		chain = t->next_chain(handle);
+	return chain;
+}
+
+static int remove_rules(const struct tables *t, struct xtc_handle *handle,
+			const struct rule_names *names, size_t *removed)
 {
 	const char *chain, *target;
 	unsigned number;
-	size_t removed = 0;
 
-	while (find_rule(t, handle, lost, &chain, &number, &target)) {
+	while (find_rule(t, handle, names, &chain, &number, &target)) {
 		xt_chainlabel from = { 0 }, own = { 0 };
 
 		/* Both point into what the next call changes. */
@@ -121,7 +138,7 @@ static int edit(const struct tables *t, struct xtc_handle *handle, const struct 
 		(void)snprintf(own, sizeof(own), "%s", target ? target : "");
 		if (!t->delete_num_entry(from, number, handle))
 			return -errno;
-		removed++;
+		(*removed)++;
 		if (!rules_is_own_chain(own) || !t->is_chain(own, handle))
 			continue;
 		if (!t->flush_entries(own, handle))
@@ -130,13 +147,33 @@ static int edit(const struct tables *t, struct xtc_handle *handle, const struct 
 		if (!t->delete_chain(own, handle) && errno != EMLINK)
 			return -errno;
 	}
+	return 0;
+}
+
+static int edit(const struct tables *t, struct xtc_handle *handle, const struct rule_names *names,
+		size_t *ret_removed)
+{
+	size_t removed = 0;
+	const char *chain;
+	int r = remove_rules(t, handle, names, &removed);
+
+	while (r == 0 && (chain = find_chain(t, handle, names))) {
+		xt_chainlabel own = { 0 };
+
+		(void)snprintf(own, sizeof(own), "%s", chain);
+		if (!t->flush_entries(own, handle) || !t->delete_chain(own, handle))
+			return -errno;
+		removed++;
+	}
+	if (r < 0)
+		return r;
 	if (removed && !t->commit(handle))
 		return -errno;
 	*ret_removed = removed;
 	return 0;
 }
 
-static int remove_from(struct tables *t, const struct inventory *lost, struct rules_result *ret)
+static int remove_from(struct tables *t, const struct rule_names *names, struct rules_result *ret)
 {
 	int r = -EAGAIN;
 
@@ -146,7 +183,7 @@ static int remove_from(struct tables *t, const struct inventory *lost, struct ru
 
 		if (!handle)
 			return -errno;
-		r = edit(t, handle, lost, &removed);
+		r = edit(t, handle, names, &removed);
 		t->free(handle);
 		ret->removed += r == 0 ? removed : 0;
 	}
@@ -161,7 +198,7 @@ static bool is_in_use(const struct tables *t)
 	return dir_read_path(t->names, NAMES_MAX, &names, NULL) == 0 && strstr(names, TABLE "\n");
 }
 
-static int remove_family(struct tables *t, const struct inventory *lost, struct rules_result *ret)
+static int remove_family(struct tables *t, const struct rule_names *names, struct rules_result *ret)
 {
 	cleanup_fd int lock = -EBADF;
 	int r;
@@ -176,11 +213,11 @@ static int remove_family(struct tables *t, const struct inventory *lost, struct 
 		return -errno;
 	r = lock_within(lock, LOCK_MSEC);
 	if (r == 0)
-		r = remove_from(t, lost, ret);
+		r = remove_from(t, names, ret);
 	return r;
 }
 
-int rules_remove_legacy(const struct inventory *lost, struct rules_result *ret)
+int rules_remove_legacy(const struct rule_names *names, struct rules_result *ret)
 {
 	struct tables families[] = {
 		{ .names = "/proc/self/net/ip_tables_names",
@@ -197,7 +234,7 @@ int rules_remove_legacy(const struct inventory *lost, struct rules_result *ret)
 	int first = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		int r = remove_family(&families[i], lost, ret);
+		int r = remove_family(&families[i], names, ret);
 
 		if (r >= 0)
 			continue;

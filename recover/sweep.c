@@ -141,7 +141,7 @@ static void release_network(struct sweep *sweep, const struct config *config,
 	struct links_result links = { 0 };
 	struct rules_result rules = { 0 };
 
-	note(sweep, rules_remove(sweep->lost, &rules));
+	note(sweep, rules_remove(config, sweep->lost, &rules));
 	note(sweep, links_delete(sweep->lost, &links));
 	remove_remnants(sweep, config, options);
 	note(sweep, reservations_release(sweep->lost, LOCK_MSEC, &reservations));

@@ -19,6 +19,15 @@ enum {
 	RECEIVE_SIZE = 256 * 1024,
 	DUMP_ATTEMPTS = 5,
 	USERDATA_COMMENT = 0, /* libnftnl, NFTNL_UDATA_RULE_COMMENT */
+	HASH_DIGITS = 16,
+};
+#define HEX_DIGITS "0123456789abcdef"
+#define CHAIN_PREFIX "CNI-"
+
+/* What is dumped, and what takes each message of it. */
+struct kind {
+	uint16_t type;
+	mnl_cb_t take;
 };
 
 static int copy_text(char **ret, const struct nlattr *attr)
@@ -166,27 +175,76 @@ static void rule_done(struct nft_rule *rule)
 	free(rule->target);
 }
 
+/* "0123456789abcdef-0123456789abcdef, net: …" */
+static bool begins_with_hashes(const char *comment)
+{
+	size_t first = strspn(comment, HEX_DIGITS);
+
+	return first == HASH_DIGITS && comment[first] == '-' &&
+	       strspn(comment + first + 1, HEX_DIGITS) == HASH_DIGITS;
+}
+
+static bool may_be_of_cni(const struct nft_rule *rule)
+{
+	char id[CRI_ID_LENGTH + 1];
+
+	if (rule->target && strncmp(rule->target, CHAIN_PREFIX, strlen(CHAIN_PREFIX)) == 0)
+		return true;
+	return rule->comment &&
+	       (process_next_cri_id(rule->comment, id) || begins_with_hashes(rule->comment));
+}
+
+/* @rule becomes the list's, or ends. */
+static int keep(struct nft_rules *rules, const struct nft_rule *rule)
+{
+	struct nft_rule *added = ARRAY_ADD(rules->items, rules->count);
+
+	if (added) {
+		*added = *rule;
+		return MNL_CB_OK;
+	}
+	errno = ENOMEM;
+	return MNL_CB_ERROR;
+}
+
 static int take_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *generic = mnl_nlmsg_get_payload(message);
-	struct nft_rule rule = { .family = generic->nfgen_family }, *added;
-	struct nft_rules *rules = data;
-	char id[CRI_ID_LENGTH + 1];
+	struct nft_rule rule = { .family = generic->nfgen_family };
 	int r = mnl_attr_parse(message, sizeof(*generic), take_attribute, &rule);
 
-	if (r < 0 || !rule.table || !rule.chain || !rule.comment ||
-	    !process_next_cri_id(rule.comment, id)) {
-		rule_done(&rule);
-		return r;
+	if (r >= 0 && rule.table && rule.chain && may_be_of_cni(&rule)) {
+		r = keep(data, &rule);
+		if (r >= 0)
+			return r;
 	}
-	added = ARRAY_ADD(rules->items, rules->count);
-	if (!added) {
-		rule_done(&rule);
-		errno = ENOMEM;
-		return MNL_CB_ERROR;
+	rule_done(&rule);
+	return r;
+}
+
+static int take_chain_attribute(const struct nlattr *attr, void *data)
+{
+	struct nft_rule *chain = data;
+
+	if (mnl_attr_get_type(attr) == NFTA_CHAIN_TABLE)
+		return copy_text(&chain->table, attr);
+	return mnl_attr_get_type(attr) == NFTA_CHAIN_NAME ? copy_text(&chain->chain, attr) : MNL_CB_OK;
+}
+
+static int take_chain(const struct nlmsghdr *message, void *data)
+{
+	const struct nfgenmsg *generic = mnl_nlmsg_get_payload(message);
+	struct nft_rule chain = { .family = generic->nfgen_family };
+	int r = mnl_attr_parse(message, sizeof(*generic), take_chain_attribute, &chain);
+
+	if (r >= 0 && chain.table && chain.chain &&
+	    strncmp(chain.chain, CHAIN_PREFIX, strlen(CHAIN_PREFIX)) == 0) {
+		r = keep(data, &chain);
+		if (r >= 0)
+			return r;
 	}
-	*added = rule;
-	return MNL_CB_OK;
+	rule_done(&chain);
+	return r;
 }
 
 static void socket_close(struct mnl_socket **socket)
@@ -196,13 +254,13 @@ static void socket_close(struct mnl_socket **socket)
 }
 #define cleanup_socket __attribute__((cleanup(socket_close)))
 
-static int send_dump(struct mnl_socket *socket)
+static int send_dump(struct mnl_socket *socket, uint16_t type)
 {
 	char request[MNL_NLMSG_HDRLEN + 64] __attribute__((aligned(MNL_ALIGNTO))) = { 0 };
 	struct nlmsghdr *message = mnl_nlmsg_put_header(request);
 	struct nfgenmsg *generic;
 
-	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
+	message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	message->nlmsg_seq = 1;
 	generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
@@ -211,7 +269,7 @@ static int send_dump(struct mnl_socket *socket)
 	return mnl_socket_sendto(socket, message, message->nlmsg_len) < 0 ? -errno : 0;
 }
 
-static int dump(char *buffer, struct nft_rules *rules)
+static int dump(const struct kind *kind, char *buffer, struct nft_rules *rules)
 {
 	cleanup_socket struct mnl_socket *socket =
 		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
@@ -219,7 +277,7 @@ static int dump(char *buffer, struct nft_rules *rules)
 
 	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
-	r = send_dump(socket);
+	r = send_dump(socket, kind->type);
 	if (r < 0)
 		return r;
 	do {
@@ -229,12 +287,12 @@ static int dump(char *buffer, struct nft_rules *rules)
 			continue;
 		if (n < 0)
 			return -errno;
-		r = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(socket), take_rule, rules);
+		r = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(socket), kind->take, rules);
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
 
-int nft_scan(struct nft_rules *ret)
+static int scan(const struct kind *kind, struct nft_rules *ret)
 {
 	cleanup_free char *buffer = malloc(RECEIVE_SIZE);
 	cleanup_nft_rules struct nft_rules rules = { 0 };
@@ -245,7 +303,7 @@ int nft_scan(struct nft_rules *ret)
 	/* EINTR is NLM_F_DUMP_INTR: the rules changed while they were read. */
 	for (int i = 0; i < DUMP_ATTEMPTS && r < 0; i++) {
 		nft_rules_done(&rules);
-		r = dump(buffer, &rules);
+		r = dump(kind, buffer, &rules);
 		if (r == -EPROTONOSUPPORT || r == -EOPNOTSUPP || r == -EINVAL)
 			return 0; /* no nf_tables in this kernel */
 		if (r < 0 && r != -EINTR && r != -ENOBUFS && r != -EAGAIN)
@@ -256,6 +314,16 @@ int nft_scan(struct nft_rules *ret)
 	*ret = rules;
 	rules = (struct nft_rules){ 0 };
 	return 0;
+}
+
+int nft_scan(struct nft_rules *ret)
+{
+	return scan(&(const struct kind){ NFT_MSG_GETRULE, take_rule }, ret);
+}
+
+int nft_scan_chains(struct nft_rules *ret)
+{
+	return scan(&(const struct kind){ NFT_MSG_GETCHAIN, take_chain }, ret);
 }
 
 void nft_rules_done(struct nft_rules *rules)

@@ -58,6 +58,22 @@ like "it is reported" "$(cat "$NODE/err")" "plugin bridge: killed, it took too l
 is "and ended" "$(node_run pgrep -f 'sleep 1000')" ""
 restore
 
+# Killed between two calls of iptables: the jump is gone, the chain stays, and
+# no comment names it.
+cat >"$NODE/root/usr/local/sbin/iptables" <<'SH'
+#!/bin/sh
+case "$*" in *"-X CNI-"*) sleep 1000 ;; esac
+exec /usr/sbin/iptables "$@"
+SH
+chmod 755 "$NODE/root/usr/local/sbin/iptables"
+lose between 3
+chains() { node_run iptables -t nat -S | grep -cE -- '-N CNI-(DN-)?[0-9a-f]{21}'; }
+is "a chain for each pod, and one for the host port" "$(chains)" 5
+swept "plugins that hang in the middle of a DEL" 12
+like "they were killed" "$(cat "$NODE/err")" "plugin (bridge|portmap): killed"
+is "no chain is left" "$(chains)" 0
+node_run rm /usr/local/sbin/iptables
+
 lose missing 5
 node_run rm /usr/lib/cni/bridge /usr/lib/cni/portmap /usr/lib/cni/host-local
 swept "plugins that are missing"

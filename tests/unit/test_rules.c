@@ -57,14 +57,14 @@ static void test_one(const char *iptables)
 		 "%s -t nat -A CNI-HOSTPORT-DNAT -m comment --comment 'id: \"" LOST "\"' "
 		 "-j CNI-DN-aaaaaaaaaaaaaaaaaaaaa", iptables);
 	run(command);
-	CHECK_EQ(rules_remove(&lost, &result), 0);
+	CHECK_EQ(rules_remove(NULL, &lost, &result), 0);
 	CHECK(result.removed >= 3);
 	CHECK_EQ(result.failed, 0);
 	snprintf(command, sizeof(command), "%s -t nat -S | sort | diff /run/before -", iptables);
 	run(command);
 
 	memset(&result, 0, sizeof(result));
-	CHECK_EQ(rules_remove(&lost, &result), 0);
+	CHECK_EQ(rules_remove(NULL, &lost, &result), 0);
 	CHECK_EQ(result.removed, 0);
 }
 
@@ -91,11 +91,85 @@ static void test_scan_sees_comment_and_target(void)
 	CHECK_EQ(nft_scan(&rules), 0);
 	CHECK_EQ(rules.count, 4);
 	for (size_t i = 0; i < rules.count; i++) {
-		CHECK_EQ(rules_owner(&lost, rules.items[i].comment), 0);
+		CHECK(strstr(rules.items[i].comment, LOST) != NULL);
 		CHECK_STR(rules.items[i].table, "nat");
 		jumps += rules.items[i].target && strncmp(rules.items[i].target, "CNI-", 4) == 0;
 	}
 	CHECK_EQ(jumps, 2);
+}
+
+static struct reservation reservation = { (char *)"/d", (char *)"net", (char *)"10.0.0.2" };
+static char *cache_files[] = { (char *)"long-name-" LOST "-net1" };
+
+/* A plugin that is killed in its DEL leaves chains that no comment names. */
+static void test_chains_without_a_comment(const char *iptables)
+{
+	static const char *const networks[] = { "net", "long-name" };
+	struct rules_result result = { 0 };
+	char command[1024], chain[CNINAME_CHAIN_SIZE];
+
+	sandbox.reservations = &reservation;
+	sandbox.reservation_count = 1;
+	sandbox.cache_files = cache_files;
+	sandbox.cache_file_count = 1;
+	snprintf(command, sizeof(command), "%s -t nat -F && %s -t nat -X", iptables, iptables);
+	run(command);
+	/* Of the same container in a network it was not in, and of another one in the same. */
+	CHECK_EQ(cniname_chain("", "other", LOST, chain), 0);
+	snprintf(command, sizeof(command), "%s -t nat -N %s", iptables, chain);
+	run(command);
+	CHECK_EQ(cniname_chain("DN-", "net", KEPT, chain), 0);
+	snprintf(command, sizeof(command), "%s -t nat -N %s && %s -t nat -A POSTROUTING -j %s", iptables, chain, iptables, chain);
+	run(command);
+	snprintf(command, sizeof(command), "%s -t nat -S | sort >/run/before", iptables);
+	run(command);
+	for (size_t i = 0; i < 2; i++) {
+		CHECK_EQ(cniname_chain(i ? "DN-" : "", networks[i], LOST, chain), 0);
+		snprintf(command, sizeof(command), "%s -t nat -N %s && %s -t nat -A %s -j ACCEPT", iptables, chain, iptables, chain);
+		run(command);
+	}
+	/* And one that is jumped to without a comment. */
+	CHECK_EQ(cniname_chain("DN-", "net", LOST, chain), 0);
+	snprintf(command, sizeof(command), "%s -t nat -N %s && %s -t nat -A PREROUTING -j %s", iptables, chain, iptables, chain);
+	run(command);
+	CHECK_EQ(rules_remove(NULL, &lost, &result), 0);
+	CHECK_EQ(result.failed, 0);
+	CHECK_EQ(result.removed, 3);
+	snprintf(command, sizeof(command), "%s -t nat -S | sort | diff /run/before -", iptables);
+	run(command);
+}
+
+static void test_chains_without_a_comment_nft(void)
+{
+	test_chains_without_a_comment("iptables-nft");
+}
+
+static void test_chains_without_a_comment_legacy(void)
+{
+	test_chains_without_a_comment("iptables-legacy");
+}
+
+/* ipMasq's own rules in nf_tables: the comment is cut before the id ends. */
+static void test_comment_that_is_cut(void)
+{
+	static const char *const ids[] = { LOST, KEPT };
+	struct rules_result result = { 0 };
+	char command[1024], head[CNINAME_COMMENT_SIZE], comment[129];
+
+	run("nft add table inet masq && nft add chain inet masq checks");
+	for (size_t i = 0; i < 2; i++) {
+		CHECK_EQ(cniname_comment("long-name", "net1", ids[i], head), 0);
+		snprintf(comment, sizeof(comment), "%s, net: long-name, if: net1, id: %s", head, ids[i]);
+		CHECK(!strstr(comment, ids[i]));
+		snprintf(command, sizeof(command),
+			 "nft 'add rule inet masq checks ip saddr 10.0.0.%zu masquerade comment \"%s\"'", i + 1, comment);
+		run(command);
+	}
+	CHECK_EQ(rules_remove(NULL, &lost, &result), 0);
+	CHECK_EQ(result.removed, 1);
+	run("test \"$(nft list chain inet masq checks | grep -c masquerade)\" = 1");
+	run("nft list chain inet masq checks | grep -q 10.0.0.2");
+	run("nft delete table inet masq");
 }
 
 static void test_chains_of_one_container(void)
@@ -108,13 +182,19 @@ static void test_chains_of_one_container(void)
 	CHECK(!rules_is_own_chain("KUBE-SERVICES"));
 }
 
-static void test_ifb_name(void)
+static void test_names_by_hash(void)
 {
-	char name[IF_NAMESIZE];
+	char name[IF_NAMESIZE], chain[CNINAME_CHAIN_SIZE], comment[CNINAME_COMMENT_SIZE];
 
-	/* sha512("ab") */
+	/* sha512("ab"), sha512("a"), sha512("b:b") */
 	CHECK_EQ(cniname_ifb("a", "b", name), 0);
 	CHECK_STR(name, "bwp2d408a0717ec");
+	CHECK_EQ(cniname_chain("", "a", "b", chain), 0);
+	CHECK_STR(chain, "CNI-2d408a0717ec188158278a79");
+	CHECK_EQ(cniname_chain("DN-", "a", "b", chain), 0);
+	CHECK_STR(chain, "CNI-DN-2d408a0717ec188158278");
+	CHECK_EQ(cniname_comment("a", "b", "b", comment), 0);
+	CHECK_STR(comment, "1f40fc92da241694-cdecb7d1e26a541a");
 }
 
 int main(void)
@@ -129,6 +209,9 @@ int main(void)
 	RUN(test_legacy_variant);
 	RUN(test_scan_sees_comment_and_target);
 	RUN(test_chains_of_one_container);
-	RUN(test_ifb_name);
+	RUN(test_chains_without_a_comment_nft);
+	RUN(test_chains_without_a_comment_legacy);
+	RUN(test_comment_that_is_cut);
+	RUN(test_names_by_hash);
 	return tap_done();
 }
