@@ -2,11 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "recover/child.h"
 #include "recover/log.h"
@@ -15,6 +13,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/cnicache.h"
 #include "scanners/dir.h"
+#include "scanners/netns.h"
 #include "scanners/text.h"
 
 enum {
@@ -54,7 +53,7 @@ struct hung {
 struct replay {
 	const struct config *config;
 	const struct inventory *lost;
-	unsigned plugin_msec;
+	const struct cni_options *options;
 	int cache_fd;
 	char *path;  /* CNI_PATH=… */
 	size_t next; /* sandbox to begin */
@@ -163,13 +162,6 @@ static int join_args(const struct cnicache_entry *entry, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-static bool is_namespace(const char *path)
-{
-	struct statfs fs;
-
-	return path && statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
-}
-
 /* A plugin's file in the first of the configured directories that has it. */
 static int find_plugin(const struct config *config, const char *type, char **ret)
 {
@@ -191,10 +183,24 @@ static int find_plugin(const struct config *config, const char *type, char **ret
 	return -ENOENT;
 }
 
+/* Every plugin of the list is known, and does its DEL without an agent. */
+static bool is_reference_list(const struct cnicache_entry *entry)
+{
+	size_t count = json_array_size(json_object_get(entry->config, "plugins"));
+
+	for (size_t i = 0; i < count; i++) {
+		const char *type = json_string_value(json_object_get(plugin_at(entry, i), "type"));
+
+		if (!type || !is_reference_plugin(type))
+			return false;
+	}
+	return true;
+}
+
 static int start_plugin(const struct replay *replay, struct job *job, struct child *child)
 {
 	const struct cnicache_entry *entry = &job->entry;
-	const char *netns = is_namespace(job->sandbox->netns) ? job->sandbox->netns : "";
+	const char *netns = netns_is_there(job->sandbox) ? job->sandbox->netns : "";
 	cleanup_free char *program = NULL, *input = NULL, *args = NULL, *id = NULL, *ifname = NULL,
 			  *ns = NULL;
 	int r = find_plugin(replay->config, job->type, &program);
@@ -217,7 +223,7 @@ static int start_plugin(const struct replay *replay, struct job *job, struct chi
 				    (char *)SYSTEM_PATH, NULL },
 		.input = input,
 		.input_size = strlen(input),
-		.msec = replay->plugin_msec,
+		.msec = replay->options->plugin_msec,
 	}, child);
 }
 
@@ -368,6 +374,13 @@ static int next_file(struct replay *replay, struct job *job)
 		const char *file = job->sandbox->cache_files[job->file++];
 		int r = read_entry(replay, job, file);
 
+		if (r == 0 && replay->options->defer && !is_reference_list(&job->entry)) {
+			cnicache_entry_done(&job->entry);
+			job->plugins = 0;
+			if (*job->outcome < CNI_DEFERRED)
+				*job->outcome = CNI_DEFERRED;
+			continue;
+		}
 		if (r == 0)
 			return 1;
 		if (r == -ENOENT)
@@ -444,14 +457,14 @@ static int join_path(const struct config *config, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-int cni_delete(const struct config *config, const struct inventory *lost, unsigned plugin_msec,
-	       unsigned parallel, enum cni_outcome *outcomes)
+int cni_delete(const struct config *config, const struct inventory *lost,
+	       const struct cni_options *options, enum cni_outcome *outcomes)
 {
 	cleanup_fd int cache_fd = dir_open_path(CNI_CACHE_DIR);
 	struct replay replay = {
 		.config = config,
 		.lost = lost,
-		.plugin_msec = plugin_msec,
+		.options = options,
 		.cache_fd = cache_fd,
 		.outcomes = outcomes,
 	};
@@ -463,7 +476,7 @@ int cni_delete(const struct config *config, const struct inventory *lost, unsign
 		return cache_fd == -ENOENT ? 0 : cache_fd;
 	r = join_path(config, &replay.path);
 	if (r == 0)
-		r = run_all(&replay, parallel);
+		r = run_all(&replay, options->parallel);
 	for (size_t i = 0; i < replay.hung_count; i++)
 		free(replay.hung[i].type);
 	free(replay.hung);

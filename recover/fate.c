@@ -86,6 +86,10 @@ enum fate fate_of(const struct sandbox *sandbox, const struct known *known, int6
 		*ret_why = "another runtime uses CNI's directories too; it may be that one's";
 		return FATE_OTHER;
 	}
+	if (sandbox->visitor) {
+		*ret_why = "a process that is not its own lives in its network namespace";
+		return FATE_LIVE;
+	}
 	switch (known->source) {
 	case KNOWN_CRI:
 		return fate_while_up(sandbox, known, now_sec, min_age_sec, ret_why);

@@ -26,8 +26,9 @@ enum {
 	DELETE_MOST = 64,
 	HOLD_MSEC = 40, /* aim for RTNL: the bound is 100 */
 };
-/* Group numbers are the administrator's. Ours is far away, and checked to be free. */
+/* Group numbers are the administrator's. Ours are far away, and checked to be free. */
 #define FIRST_GROUP 0x63740000U
+#define GROUP_MASK 0xffff0000U
 
 struct chosen {
 	int index;
@@ -64,7 +65,11 @@ static int choose(struct session *session, const struct links *now, const struct
 	chosen = ARRAY_ADD(session->links, session->count);
 	if (!chosen)
 		return -ENOMEM;
-	*chosen = (struct chosen){ link->index, judged->name, link->group };
+	/* In a group of ours since a run that was killed: in nobody's. */
+	*chosen = (struct chosen){
+		link->index, judged->name,
+		(link->group & GROUP_MASK) == FIRST_GROUP ? 0 : link->group,
+	};
 	return 0;
 }
 

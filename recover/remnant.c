@@ -2,12 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "recover/cgroup.h"
@@ -18,6 +16,7 @@
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/netns.h"
 #include "scanners/text.h"
 
 enum { STACKED_MOST = 8 };
@@ -57,24 +56,23 @@ static int unmount_below(const struct mounts *mounts, const char *dir)
 	return first;
 }
 
-static bool is_namespace(const char *path)
+/*
+ * A namespace's mount, and the empty file that it was mounted on. What is mounted
+ * there and is another namespace by now is not ours.
+ */
+static int remove_netns(const struct sandbox *sandbox)
 {
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
-}
-
-/* A namespace's mount, and the empty file that it was mounted on. */
-static int remove_netns(const char *path)
-{
+	const char *path = sandbox->netns;
 	struct stat st;
 
-	for (int i = 0; i < STACKED_MOST && is_namespace(path); i++) {
+	for (int i = 0; i < STACKED_MOST && netns_is_there(sandbox); i++) {
 		int r = detach(path);
 
 		if (r < 0)
 			return r;
 	}
+	if (netns_inode(path) != 0)
+		return 0;
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size != 0)
@@ -199,7 +197,7 @@ int remnants_remove(const struct remnants *remnants, const struct sandbox *sandb
 	 * for the next one, which would not know of the namespace without it.
 	 */
 	if (sandbox->netns && !remnants->tasks_only)
-		note(&first, remove_netns(sandbox->netns), "network namespace", sandbox->netns);
+		note(&first, remove_netns(sandbox), "network namespace", sandbox->netns);
 	if (!remnants->tasks_only)
 		note(&first, remove_cri_state(remnants, "sandboxes", sandbox->id), "CRI's state of",
 		     sandbox->id);

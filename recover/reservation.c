@@ -2,13 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "recover/file.h"
@@ -19,6 +17,7 @@
 #include "scanners/dir.h"
 #include "scanners/ipam.h"
 #include "scanners/links.h"
+#include "scanners/netns.h"
 #include "scanners/text.h"
 
 enum {
@@ -118,7 +117,8 @@ static int release_network(const struct item *items, size_t count, unsigned lock
 
 /*
  * Asked by ioctl, which does not wait for RTNL: the kernel is busy with the
- * links that went down a moment ago. A name that is another's by now counts.
+ * links that went down a moment ago. One of the same name and another index is
+ * somebody else's.
  */
 static bool has_link_up(const struct sandbox *sandbox, int socket_fd)
 {
@@ -127,6 +127,9 @@ static bool has_link_up(const struct sandbox *sandbox, int socket_fd)
 
 		(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s",
 			       sandbox->links[i].name);
+		if (ioctl(socket_fd, SIOCGIFINDEX, &request) < 0 ||
+		    request.ifr_ifindex != sandbox->links[i].index)
+			continue;
 		if (ioctl(socket_fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP))
 			return true;
 	}
@@ -151,13 +154,6 @@ static int has_other_link_up(const struct sandbox *sandbox)
 	return r;
 }
 
-static bool is_mounted(const char *netns)
-{
-	struct statfs fs;
-
-	return statfs(netns, &fs) == 0 && fs.f_type == NSFS_MAGIC;
-}
-
 /*
  * May the addresses of @sandbox be given to others? Not while a link into its
  * namespace is up, nor if the namespace has none that we see: its interface may
@@ -169,7 +165,7 @@ static int is_isolated(const struct sandbox *sandbox, int socket_fd)
 
 	if (has_link_up(sandbox, socket_fd))
 		return 0;
-	if (!sandbox->netns || !is_mounted(sandbox->netns))
+	if (!netns_is_there(sandbox))
 		return 1;
 	if (!sandbox->other_links)
 		return sandbox->link_count > 0;

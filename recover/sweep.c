@@ -90,6 +90,8 @@ static int judge_network(const struct sandbox *sandbox, const struct links *now,
 	}
 	if (outcome == CNI_FAILED)
 		return -EREMOTEIO;
+	if (outcome == CNI_DEFERRED)
+		return -EINPROGRESS;
 	r = drop_flannel_file(sandbox);
 	return r < 0 ? r : drop_cache_files(sandbox);
 }
@@ -157,6 +159,10 @@ static void count_results(struct sweep *sweep, struct sweep_result *ret)
 		if (sweep->results[i] == 0)
 			sweep->results[i] = r < 0 ? r : judge_network(&sweep->lost->sandboxes[i], &now,
 								      sweep->outcomes[i]);
+		if (sweep->results[i] == -EINPROGRESS) {
+			ret->deferred++;
+			continue;
+		}
 		note(sweep, sweep->results[i]);
 		if (sweep->results[i] < 0)
 			ret->failed++;
@@ -173,14 +179,18 @@ int sweep_sandboxes(const struct config *config, const struct inventory *lost,
 	struct sweep sweep = { .lost = lost, .outcomes = outcomes, .results = results };
 	struct sweep_result result = { .sandboxes = lost->sandbox_count };
 	struct kill_result killed = { 0 };
+	struct links_result isolated = { 0 };
+	const struct cni_options plugins = { options->plugin_msec, options->parallel,
+					     options->defer };
 
 	if (!outcomes || !results)
 		return -ENOMEM;
 	if (!options->dry_run) {
 		/* Whoever lives on in a namespace or a mount would keep it. */
 		note(&sweep, kill_sandboxes(lost, GRACE_MSEC, &killed));
-		note(&sweep, cni_delete(config, lost, options->plugin_msec, options->parallel,
-					outcomes));
+		/* Nobody answers for an address any more when a plugin gives it away. */
+		note(&sweep, links_take_down(lost, &isolated));
+		note(&sweep, cni_delete(config, lost, &plugins, outcomes));
 		release_network(&sweep, config, options);
 		count_results(&sweep, &result);
 		if (options->results)

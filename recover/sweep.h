@@ -18,13 +18,16 @@ struct sweep_options {
 	const char *ticket;   /* quarantine whose bundles were moved aside, or NULL */
 	unsigned plugin_msec; /* bound on one run of a CNI plugin */
 	unsigned parallel;    /* CNI DELs at once */
+	bool defer;	      /* leave networks that need an agent: see recover/cni.h */
 	int *results;	      /* NULL, or room for one per sandbox: 0 if nothing is left of it,
-				 else a negative errno */
+				 -EINPROGRESS if its network was deferred, else another negative
+				 errno */
 };
 
 struct sweep_result {
 	size_t sandboxes; /* looked at */
 	size_t released;  /* sandboxes of which nothing is left */
+	size_t deferred;  /* of which the network is left for later */
 	size_t failed;	  /* sandboxes of which something is left; each was logged */
 };
 

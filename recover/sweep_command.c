@@ -139,6 +139,7 @@ static int release(struct look *look, const struct inventory *lost)
 	const struct sweep_options options = {
 		.plugin_msec = (unsigned)look->policy.plugin_sec * 1000,
 		.parallel = (unsigned)look->policy.plugins_at_once,
+		.defer = look->known.source != KNOWN_CRI,
 		.results = results,
 	};
 	struct reservation_result empty = { 0 };

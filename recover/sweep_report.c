@@ -12,7 +12,7 @@
 enum { ID_SHOWN = 12, POD_WIDTH = 28, ADDRESS_WIDTH = 24, LINK_WIDTH = 14 };
 
 struct counts {
-	size_t live, young, other, lost, released, failed;
+	size_t live, young, other, lost, released, deferred, failed;
 };
 
 static struct counts count(const struct sweep_report *report)
@@ -27,7 +27,9 @@ static struct counts count(const struct sweep_report *report)
 		counts.other += judged->fate == FATE_OTHER;
 		counts.lost += judged->fate == FATE_LOST;
 		counts.released += judged->tried && judged->result == 0;
-		counts.failed += judged->tried && judged->result < 0;
+		counts.deferred += judged->tried && judged->result == -EINPROGRESS;
+		counts.failed += judged->tried && judged->result < 0 &&
+				 judged->result != -EINPROGRESS;
 	}
 	return counts;
 }
@@ -70,6 +72,31 @@ static const char *or_dash(const char *text)
 	return text && *text ? text : "-";
 }
 
+static const char *state_of(const struct judged *judged)
+{
+	if (!judged->tried)
+		return fate_name(judged->fate);
+	return judged->result == 0	      ? "released" :
+	       judged->result == -EINPROGRESS ? "deferred" :
+						"failed";
+}
+
+static const char *reason_of(const struct judged *judged)
+{
+	if (!judged->tried || judged->result == 0)
+		return judged->why;
+	switch (judged->result) {
+	case -EINPROGRESS:
+		return "its network is left to its plugin, by a sweep while containerd runs";
+	case -EREMOTEIO:
+		return "its network's plugin failed; the next sweep tries again";
+	case -EBUSY:
+		return "its processes, a link or an address of it are still there";
+	default:
+		return strerror(-judged->result);
+	}
+}
+
 static int print_row(const struct judged *judged)
 {
 	const struct sandbox *sandbox = judged->sandbox;
@@ -85,11 +112,7 @@ static int print_row(const struct judged *judged)
 		return -ENOMEM;
 	printf("%-*s %-*.*s %-*s %-*s %-8s %s\n", POD_WIDTH, log_name(pod), ID_SHOWN, ID_SHOWN,
 	       log_name(sandbox->id), ADDRESS_WIDTH, or_dash(addresses.string), LINK_WIDTH,
-	       or_dash(links.string),
-	       !judged->tried	   ? fate_name(judged->fate) :
-	       judged->result == 0 ? "released" :
-				     "failed",
-	       judged->tried && judged->result < 0 ? strerror(-judged->result) : judged->why);
+	       or_dash(links.string), state_of(judged), reason_of(judged));
 	return 0;
 }
 
@@ -126,7 +149,8 @@ static void print_summary(const struct sweep_report *report)
 			       pool->capacity);
 	}
 	if (report->acted)
-		printf("released %zu, not in full %zu\n", counts.released, counts.failed);
+		printf("released %zu, deferred %zu, not in full %zu\n", counts.released,
+		       counts.deferred, counts.failed);
 	else if (counts.lost || report->inventory->empty_reservation_count ||
 		 report->orphans.bundles || report->orphans.snapshots || report->orphans.waiting)
 		printf("nothing was changed; --yes releases what is lost\n");
@@ -192,7 +216,8 @@ static json_t *judged_to_json(const struct judged *judged)
 			 "fate", fate_name(judged->fate), "why", judged->why, "sources",
 			 sources_to_json(sandbox), "addresses", addresses, "links", links);
 	if (json && judged->tried &&
-	    json_object_set_new(json, "released", json_boolean(judged->result == 0)) < 0)
+	    (json_object_set_new(json, "released", json_boolean(judged->result == 0)) < 0 ||
+	     json_object_set_new(json, "result", json_string(state_of(judged))) < 0))
 		return NULL;
 	return take_ptr(json);
 }
@@ -224,12 +249,13 @@ static json_t *report_to_json(const struct sweep_report *report)
 							   "reserved", (json_int_t)pool->reserved)) < 0)
 			return NULL;
 	}
-	return json_pack("{s:b, s:b, s:s, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
+	return json_pack("{s:b, s:b, s:s, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:O, s:O, s:O}",
 			 "acted", report->acted, "complete", report->inventory->complete, "known_by",
 			 known_name(report->known->source), "sharer", report->known->sharer, "lost",
 			 (json_int_t)counts.lost, "live", (json_int_t)counts.live, "young", (json_int_t)counts.young, "foreign",
 			 (json_int_t)report->strangers->count, "released",
-			 (json_int_t)counts.released, "failed", (json_int_t)counts.failed,
+			 (json_int_t)counts.released, "deferred", (json_int_t)counts.deferred,
+			 "failed", (json_int_t)counts.failed,
 			 "empty_reservations",
 			 (json_int_t)report->inventory->empty_reservation_count, "unreadable",
 			 (json_int_t)report->inventory->unreadable, "orphan_bundles",
@@ -268,6 +294,7 @@ static void print_prometheus(const struct sweep_report *report)
 		     counts.lost);
 	print_metric("released", "Of them, released by this run", counts.released);
 	print_metric("failed", "Of them, of which this run left something", counts.failed);
+	print_metric("deferred", "Of them, whose network is left to its plugin", counts.deferred);
 	print_metric("kept", "Pod sandboxes that are containerd's or may be in the making",
 		     counts.live + counts.young + counts.other);
 	print_metric("foreign", "Reservations, links and namespaces that are not containerd's",

@@ -17,7 +17,7 @@ struct judged {
 	enum fate fate;
 	const char *why;
 	bool tried; /* it was to be released, and */
-	int result; /* 0: nothing is left of it; else a negative errno */
+	int result; /* 0: nothing is left of it; else as of struct sweep_options */
 };
 
 struct sweep_report {

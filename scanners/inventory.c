@@ -10,32 +10,13 @@
 #include "scanners/array.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
-#include "scanners/cnicache.h"
-#include "scanners/cniname.h"
-#include "scanners/conflist.h"
 #include "scanners/dir.h"
+#include "scanners/inventory_scan.h"
 #include "scanners/ipam.h"
-#include "scanners/links.h"
 
-#define CRI_NAMESPACE "k8s.io"
 #define CRI_NETNS "/io.containerd.grpc.v1.cri/netns" /* with netns_mounts_under_state_dir */
 #define LOOPBACK_NETWORK "cni-loopback"
 #define SHIM_PREFIX "containerd-shim"
-#define VETH_PREFIX "veth"
-enum { VETH_DIGITS = 8 }; /* containernetworking/plugins, pkg/ip, RandomVethName() */
-
-/* What is needed while the inventory is taken. */
-struct scan {
-	const struct config *config;
-	struct inventory *inventory;
-	struct process_table processes;
-	struct cnicache cache;
-	struct links links;
-	struct conflists networks; /* CRI's own */
-	json_t *running;  /* ids of CRI's form in the cgroups of processes */
-	json_t *by_id;	  /* "<namespace>/<id>" to the index of the sandbox */
-	int64_t deadline; /* CLOCK_MONOTONIC in milliseconds, 0: none */
-};
 
 static void scan_done(struct scan *scan)
 {
@@ -71,16 +52,7 @@ static int judge_source(struct scan *scan, int r)
 	return 0;
 }
 
-static int copy(char **ret, const char *text)
-{
-	if (!text || *ret)
-		return 0;
-	*ret = strdup(text);
-	return *ret ? 0 : -ENOMEM;
-}
-
-/* The sandbox @id of namespace @ns, made if @create. NULL: no such, or no memory. */
-static struct sandbox *sandbox_of(struct scan *scan, const char *ns, const char *id, bool create)
+struct sandbox *inventory_sandbox_of(struct scan *scan, const char *ns, const char *id, bool create)
 {
 	struct inventory *inventory = scan->inventory;
 	cleanup_free char *key = NULL;
@@ -97,7 +69,7 @@ static struct sandbox *sandbox_of(struct scan *scan, const char *ns, const char 
 	if (!create)
 		return NULL;
 	sandbox = ARRAY_ADD(inventory->sandboxes, inventory->sandbox_count);
-	if (!sandbox || copy(&sandbox->ns, ns) < 0 || copy(&sandbox->id, id) < 0 ||
+	if (!sandbox || inventory_copy(&sandbox->ns, ns) < 0 || inventory_copy(&sandbox->id, id) < 0 ||
 	    json_object_set_new_nocheck(scan->by_id, key,
 					json_integer((json_int_t)inventory->sandbox_count - 1)) < 0)
 		return NULL;
@@ -126,7 +98,7 @@ static int take_netns(const struct scan *scan, struct sandbox *sandbox, const ch
 {
 	if (!path || !is_cri_netns(scan->config, path))
 		return 0;
-	return copy(&sandbox->netns, path);
+	return inventory_copy(&sandbox->netns, path);
 }
 
 static void take_age(struct sandbox *sandbox, int64_t changed_sec)
@@ -137,8 +109,8 @@ static void take_age(struct sandbox *sandbox, int64_t changed_sec)
 
 static int take_pod(struct sandbox *sandbox, const char *name, const char *ns, const char *uid)
 {
-	if (copy(&sandbox->pod_name, name) < 0 || copy(&sandbox->pod_namespace, ns) < 0 ||
-	    copy(&sandbox->pod_uid, uid) < 0)
+	if (inventory_copy(&sandbox->pod_name, name) < 0 || inventory_copy(&sandbox->pod_namespace, ns) < 0 ||
+	    inventory_copy(&sandbox->pod_uid, uid) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -169,7 +141,7 @@ static int prove_init(const struct scan *scan, const struct bundle *bundle, stru
 static int take_bundle(struct scan *scan, struct bundle *bundle)
 {
 	const char *owner = bundle->sandbox_id ? bundle->sandbox_id : bundle->id;
-	struct sandbox *sandbox = sandbox_of(scan, bundle->ns, owner, true);
+	struct sandbox *sandbox = inventory_sandbox_of(scan, bundle->ns, owner, true);
 	struct container *container;
 	int r;
 
@@ -186,7 +158,7 @@ static int take_bundle(struct scan *scan, struct bundle *bundle)
 		sandbox->many_shims = true;
 	sandbox->shim_grpc |= bundle->shim_grpc;
 	if (r == 0)
-		r = copy(&sandbox->shim_address, bundle->shim_address);
+		r = inventory_copy(&sandbox->shim_address, bundle->shim_address);
 	if (r < 0)
 		return r;
 	container = ARRAY_ADD(sandbox->containers, sandbox->container_count);
@@ -218,7 +190,7 @@ static int scan_bundle(struct scan *scan, int ns_fd, const char *ns, const char 
 	if (r < 0)
 		return r;
 	owner = bundle.sandbox_id ? bundle.sandbox_id : bundle.id;
-	sandbox = sandbox_of(scan, ns, owner, true);
+	sandbox = inventory_sandbox_of(scan, ns, owner, true);
 	if (!sandbox)
 		return -ENOMEM;
 	r = take_bundle(scan, &bundle);
@@ -320,12 +292,12 @@ static bool same_address(const char *a, const char *b)
 static int take_shim(struct scan *scan, const struct process_entry *entry,
 		     const struct shim_args *args)
 {
-	struct sandbox *sandbox = sandbox_of(scan, args->ns, args->id, false);
+	struct sandbox *sandbox = inventory_sandbox_of(scan, args->ns, args->id, false);
 
 	if (!sandbox)
 		sandbox = sandbox_with(scan->inventory, args->ns, args->id);
 	if (!sandbox)
-		sandbox = sandbox_of(scan, args->ns, args->id, true);
+		sandbox = inventory_sandbox_of(scan, args->ns, args->id, true);
 	if (!sandbox)
 		return -ENOMEM;
 	/* The oldest one is the shim; a container may imitate a command line. */
@@ -376,12 +348,12 @@ static bool is_cri_entry(const struct scan *scan, const struct cnicache_entry *e
  */
 static int sandbox_of_files(struct scan *scan, const char *id, bool proven, struct sandbox **ret)
 {
-	struct sandbox *sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
+	struct sandbox *sandbox = inventory_sandbox_of(scan, CRI_NAMESPACE, id, false);
 
 	*ret = sandbox;
 	if (sandbox || !proven || !process_is_cri_id(id) || json_object_get(scan->running, id))
 		return 0;
-	*ret = sandbox_of(scan, CRI_NAMESPACE, id, true);
+	*ret = inventory_sandbox_of(scan, CRI_NAMESPACE, id, true);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -397,7 +369,7 @@ static int take_cache_entry(struct scan *scan, const struct cnicache_entry *entr
 	sandbox->from_cache |= proven;
 	take_age(sandbox, entry->changed_sec);
 	file = ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count);
-	if (!file || copy(file, entry->file) < 0)
+	if (!file || inventory_copy(file, entry->file) < 0)
 		return -ENOMEM;
 	if (take_pod(sandbox, entry->pod_name, entry->pod_namespace, entry->pod_uid) < 0)
 		return -ENOMEM;
@@ -415,11 +387,11 @@ static int take_torn_files(struct scan *scan)
 
 		if (!process_next_cri_id(name, id))
 			continue;
-		sandbox = sandbox_of(scan, CRI_NAMESPACE, id, false);
+		sandbox = inventory_sandbox_of(scan, CRI_NAMESPACE, id, false);
 		if (!sandbox)
 			continue;
 		file = ARRAY_ADD(sandbox->cache_files, sandbox->cache_file_count);
-		if (!file || copy(file, name) < 0)
+		if (!file || inventory_copy(file, name) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -453,9 +425,9 @@ static int scan_cache(struct scan *scan)
 static int take_reservation(struct reservation *reservation, const char *data_dir,
 			    const struct ipam_lease *lease)
 {
-	if (!reservation || copy(&reservation->data_dir, data_dir) < 0 ||
-	    copy(&reservation->network, lease->network) < 0 ||
-	    copy(&reservation->address, lease->address) < 0)
+	if (!reservation || inventory_copy(&reservation->data_dir, data_dir) < 0 ||
+	    inventory_copy(&reservation->network, lease->network) < 0 ||
+	    inventory_copy(&reservation->address, lease->address) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -528,118 +500,6 @@ static int scan_reservations(struct scan *scan)
 	return r;
 }
 
-static bool is_reference_veth(const struct link_entry *link)
-{
-	const char *digits = link->name + strlen(VETH_PREFIX);
-
-	return strcmp(link->kind, "veth") == 0 &&
-	       strncmp(link->name, VETH_PREFIX, strlen(VETH_PREFIX)) == 0 &&
-	       strlen(digits) == VETH_DIGITS &&
-	       strspn(digits, "0123456789abcdef") == VETH_DIGITS;
-}
-
-static int take_link(struct sandbox *sandbox, const struct link_entry *link)
-{
-	struct host_link *added;
-
-	for (size_t i = 0; i < sandbox->link_count; i++)
-		if (sandbox->links[i].index == link->index)
-			return 0;
-	added = ARRAY_ADD(sandbox->links, sandbox->link_count);
-	if (!added || copy(&added->name, link->name) < 0)
-		return -ENOMEM;
-	added->index = link->index;
-	memcpy(added->mac, link->mac, sizeof(added->mac));
-	return 0;
-}
-
-/* For a namespace whose mount is gone: name and address as the plugin reported them. */
-static int take_cached_links(struct scan *scan)
-{
-	for (size_t i = 0; i < scan->cache.count; i++) {
-		const struct cnicache_entry *entry = &scan->cache.items[i];
-		struct sandbox *sandbox =
-			sandbox_of(scan, CRI_NAMESPACE, entry->container_id, false);
-
-		for (size_t j = 0; sandbox && j < entry->link_count; j++) {
-			const struct cnicache_link *cached = &entry->links[j];
-			const struct link_entry *link =
-				links_by_name(&scan->links, cached->name);
-
-			if (!link || !is_reference_veth(link) || !cached->mac ||
-			    strcasecmp(link->mac, cached->mac) != 0)
-				continue;
-			if (take_link(sandbox, link) < 0)
-				return -ENOMEM;
-		}
-	}
-	return 0;
-}
-
-/* The bandwidth plugin names its ifb after network and container alone. */
-static int take_ifbs(struct scan *scan)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < scan->links.count && !any; i++)
-		any = strcmp(scan->links.items[i].kind, "ifb") == 0;
-	for (size_t i = 0; any && i < scan->cache.count; i++) {
-		const struct cnicache_entry *entry = &scan->cache.items[i];
-		struct sandbox *sandbox =
-			sandbox_of(scan, CRI_NAMESPACE, entry->container_id, false);
-		const struct link_entry *link;
-		char name[IF_NAMESIZE];
-		int r;
-
-		if (!sandbox)
-			continue;
-		r = cniname_ifb(entry->network, entry->container_id, name);
-		if (r < 0)
-			return r;
-		link = links_by_name(&scan->links, name);
-		if (link && strcmp(link->kind, "ifb") == 0 && take_link(sandbox, link) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int take_netns_links(struct scan *scan, struct mnl_socket *socket, struct sandbox *sandbox)
-{
-	int id, r;
-
-	if (!sandbox->netns)
-		return 0;
-	r = links_netns_id(socket, sandbox->netns, &id);
-	sandbox->netns_mounted = r >= 0;
-	if (r <= 0)
-		return r == -ENOENT || r == -EINVAL ? 0 : r;
-	for (size_t i = 0; i < scan->links.count; i++) {
-		const struct link_entry *link = &scan->links.items[i];
-
-		if (link->peer_netns != id)
-			continue;
-		if (!is_reference_veth(link))
-			sandbox->other_links = true;
-		else if (take_link(sandbox, link) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int scan_links(struct scan *scan)
-{
-	cleanup_links_netns struct mnl_socket *socket = NULL;
-	int r = links_scan(&scan->links);
-
-	if (r == 0)
-		r = links_netns_open(&socket);
-	for (size_t i = 0; r == 0 && i < scan->inventory->sandbox_count; i++)
-		r = take_netns_links(scan, socket, &scan->inventory->sandboxes[i]);
-	if (r == 0)
-		r = take_cached_links(scan);
-	return r == 0 ? take_ifbs(scan) : r;
-}
-
 static int scan_processes(struct scan *scan)
 {
 	char id[CRI_ID_LENGTH + 1];
@@ -664,12 +524,20 @@ static int scan_networks(struct scan *scan)
 	return r;
 }
 
+int inventory_copy(char **ret, const char *text)
+{
+	if (!text || *ret)
+		return 0;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
 int inventory_scan(const struct config *config, unsigned budget_msec, struct inventory *ret)
 {
 	/* Each uses what those above it have found. */
 	static int (*const sources[])(struct scan *) = {
 		scan_processes, scan_bundles, scan_shims, scan_networks,
-		scan_cache,	scan_reservations, scan_links,
+		scan_cache,	scan_reservations, inventory_scan_links,
 	};
 	cleanup_inventory struct inventory inventory = { .complete = true };
 	cleanup_scan struct scan scan = {

@@ -70,6 +70,8 @@ struct sandbox {
 	bool from_cache;  /* libcni's cache has it as a pod on CRI's own network */
 	bool from_reservation; /* an address of CRI's own network is reserved for it */
 	bool netns_mounted;
+	uint64_t netns_inode; /* of what is mounted there; 0: unknown */
+	pid_t visitor; /* a process in its namespace that is not known to be its own, 0: none; not kept */
 	bool other_links; /* into its namespace, and not in links: a plugin's own business */
 	int64_t changed_sec;   /* when the youngest trace of it was made; 0: unknown */
 };

@@ -139,7 +139,8 @@ static json_t *sandbox_to_json(const void *item)
 		if (json_object_set_new(json, sandbox_flags[i].name, json_boolean(*flag)) < 0)
 			return NULL;
 	}
-	if (json_object_set_new(json, "changed", json_integer((json_int_t)s->changed_sec)) < 0)
+	if (json_object_set_new(json, "changed", json_integer((json_int_t)s->changed_sec)) < 0 ||
+	    json_object_set_new(json, "netns_inode", json_integer((json_int_t)s->netns_inode)) < 0)
 		return NULL;
 	if (put_array(json, "containers", s->containers, s->container_count,
 		      sizeof(*s->containers), container_to_json) < 0 ||
@@ -317,6 +318,8 @@ static int get_sandbox(const json_t *json, struct sandbox *sandbox)
 		*flag = json_is_true(json_object_get(json, sandbox_flags[i].name));
 	}
 	sandbox->changed_sec = json_integer_value(json_object_get(json, "changed"));
+	sandbox->netns_inode =
+		(uint64_t)json_integer_value(json_object_get(json, "netns_inode"));
 	r = get_containers(json_object_get(json, "containers"), sandbox);
 	if (r == 0)
 		r = get_links(json_object_get(json, "links"), sandbox);

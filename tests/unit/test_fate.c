@@ -50,6 +50,10 @@ static void test_lost_while_containerd_runs(void)
 	s.shim = (struct process){ 1, 1 };
 	CHECK_EQ(fate(&s, KNOWN_CRI, NULL), FATE_LOST);
 	CHECK_EQ(fate(&s, KNOWN_CRI, s.id), FATE_LIVE);
+	/* Somebody else's does. */
+	s.visitor = 1;
+	CHECK_EQ(fate(&s, KNOWN_CRI, NULL), FATE_LIVE);
+	CHECK_EQ(fate(&s, KNOWN_METADATA, NULL), FATE_LIVE);
 }
 
 static void test_lost_while_containerd_is_down(void)

@@ -213,6 +213,85 @@ static void test_failure_of_another_plugin_is_kept(void)
 	CHECK(exists(RESULTS "/net-" POD "-eth0"));
 }
 
+/* While containerd is down its agent is too; what can be released by hand is. */
+static void test_plugin_with_an_agent_is_deferred(void)
+{
+	cleanup_inventory struct inventory lost = { 0 };
+	struct sweep_options deferring = options;
+	struct sweep_result result = { 0 };
+	int told = 0;
+
+	begin("{\"type\":\"cilium-cni\"}," CHAIN);
+	put_plugin("cilium-cni", "");
+	put_plugin("bridge", "");
+	put_plugin("portmap", "");
+	deferring.defer = true;
+	deferring.results = &told;
+	CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+	CHECK_EQ(sweep_sandboxes(&config, &lost, &deferring, &result), 0);
+	CHECK_EQ(result.deferred, 1);
+	CHECK_EQ(result.released + result.failed, 0);
+	CHECK_EQ(told, -EINPROGRESS);
+	CHECK(!exists(CALLS) && exists(RESULTS "/net-" POD "-eth0"));
+	CHECK(!exists(NETWORK "/10.1.0.2") && !exists(TASKS "/" POD));
+	/* The next one has the cache file alone to go by. */
+	CHECK_EQ(sweep(0).released, 1);
+	CHECK(exists(CALLS) && !exists(RESULTS "/net-" POD "-eth0"));
+
+	/* A list of nothing but known plugins is not deferred. */
+	begin(CHAIN);
+	put_plugin("bridge", "");
+	put_plugin("portmap", "");
+	CHECK_EQ(sweep_sandboxes(&config, &lost, &deferring, &result), 0);
+	CHECK_EQ(result.released, 1);
+	CHECK(exists(CALLS));
+}
+
+/* The path of a lost pod's namespace by the time of acting is another pod's. */
+static void test_namespace_of_another_at_its_path(void)
+{
+	cleanup_inventory struct inventory lost = { 0 };
+	struct sweep_result result = { 0 };
+
+	begin(CHAIN);
+	put_plugin("bridge", "");
+	put_plugin("portmap", "");
+	run("ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa");
+	CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+	CHECK_EQ(lost.sandboxes[0].link_count, 1);
+	/* Deleted and made anew, with a link of the same name and a new address. */
+	run("ip netns del cni-aaaaaaaa; while ip link show veth00000001 >/dev/null 2>&1; do sleep 0.01; done; "
+	    "ip netns add filler && ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa "
+	    "&& ip link set veth00000001 up");
+	CHECK_EQ(sweep_sandboxes(&config, &lost, &options, &result), 0);
+	CHECK_EQ(result.released, 1);
+	run("ip link show veth00000001 up | grep -q veth");
+	run("ip -n cni-aaaaaaaa link show eth0 >/dev/null");
+	{
+		cleanup_free char *calls = read_text(CALLS);
+
+		CHECK(calls && !strstr(calls, "netns/cni-aaaaaaaa"));
+	}
+	CHECK(!exists(TASKS "/" POD));
+	run("ip netns del cni-aaaaaaaa; ip netns del filler");
+}
+
+/* Somebody's debugger in it, say: whoever it is, it is not lost with the pod. */
+static void test_visitors_are_seen(void)
+{
+	cleanup_inventory struct inventory before = { 0 }, during = { 0 };
+
+	begin(NULL);
+	run("ip netns add cni-aaaaaaaa");
+	CHECK_EQ(inventory_scan(&config, 0, &before), 0);
+	CHECK_EQ(before.sandboxes[0].visitor, 0);
+	run("ip netns exec cni-aaaaaaaa sleep 100 >/dev/null 2>&1 & echo $! >/var/lib/visitor; "
+	    "for i in $(seq 100); do test \"$(readlink /proc/$!/ns/net)\" != \"$(readlink /proc/self/ns/net)\" && exit 0; sleep 0.02; done; exit 1");
+	CHECK_EQ(inventory_scan(&config, 0, &during), 0);
+	CHECK(during.sandboxes[0].visitor > 0);
+	run("kill $(cat /var/lib/visitor); ip netns del cni-aaaaaaaa");
+}
+
 static void test_hanging_plugin_is_bounded(void)
 {
 	begin("{\"type\":\"portmap\"}");
@@ -432,6 +511,9 @@ int main(void)
 	RUN(test_no_result_before_0_4_0);
 	RUN(test_missing_plugin_is_made_up_for);
 	RUN(test_failure_of_another_plugin_is_kept);
+	RUN(test_plugin_with_an_agent_is_deferred);
+	RUN(test_namespace_of_another_at_its_path);
+	RUN(test_visitors_are_seen);
 	RUN(test_hanging_plugin_is_bounded);
 	RUN(test_plugin_that_is_a_path_is_not_run);
 	RUN(test_firewall_runs_for_an_address_of_its_own_only);
