@@ -6,7 +6,10 @@
 #include "recover/evidence.h"
 #include "recover/file.h"
 #include "recover/log.h"
+#include "recover/pods.h"
+#include "recover/report_store.h"
 #include "recover/situation.h"
+#include "recover/userdata.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
@@ -128,4 +131,29 @@ int aftermath_evidence(const struct config *config, const struct policy *policy,
 	if (evidence_journal(config->unit, policy, &journal) == 0)
 		options.journal = journal;
 	return evidence_write(&options, NULL);
+}
+
+int aftermath_user_data(const struct policy *policy, const struct ticket *ticket)
+{
+	cleanup_fd int records = dir_open_path(RECORDS_PATH);
+	cleanup_userdata struct userdata data = { 0 };
+	json_auto_t *noted = records < 0 ? NULL : report_read(records, ticket->id);
+	const char *patterns[PODS_MAX];
+	char list[POLICY_LIST];
+	int count, r;
+
+	if (!noted)
+		return records < 0 ? records : -ENOMEM;
+	if (json_object_get(noted, "user_data") || ticket_state(ticket) == TICKET_PURGING)
+		return 0;
+	r = userdata_list(ticket, &data);
+	if (r < 0)
+		return r;
+	memcpy(list, policy->keep_pods, sizeof(list));
+	count = pods_split(list, patterns); /* was checked when it was read */
+	userdata_select(&data, patterns, count < 0 ? 0 : (size_t)count, false);
+	r = userdata_measure(ticket, (unsigned)policy->keep_msec, &data);
+	if (r == 0)
+		report_note(records, ticket->id, "user_data", userdata_to_json(&data));
+	return r;
 }

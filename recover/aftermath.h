@@ -36,4 +36,10 @@ int aftermath_salvage_rest(const struct config *config, const struct policy *pol
 int aftermath_evidence(const struct config *config, const struct policy *policy,
 		       const struct ticket *ticket);
 
+/*
+ * For the report: the user data that is in @ticket, with its size, bounded in
+ * time. Once only. Returns 0 or a negative errno.
+ */
+int aftermath_user_data(const struct policy *policy, const struct ticket *ticket);
+
 #endif

@@ -13,6 +13,7 @@
 #include "recover/history.h"
 #include "recover/log.h"
 #include "recover/purge/purge.h"
+#include "recover/report_store.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/mounts.h"
@@ -101,8 +102,10 @@ static json_t *leftovers_to_json(const struct deletions *leftovers)
 
 static int begin(struct situation *s, const struct decision *decision, struct ticket *ret)
 {
-	json_t *manifest = json_pack("{s:s, s:s, s:s, s:o*, s:o*, s:o*}", "kind", "defer", "unit",
-				     s->config.unit, "state", s->config.state, "facts",
+	json_t *manifest = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o*, s:o*, s:o*}", "kind", "defer", "unit",
+				     s->config.unit, "state", s->config.state, "boot_id",
+				     s->clock.boot_id, "looked_msec",
+				     (json_int_t)s->clock.boottime_msec, "facts",
 				     facts_to_json(&s->facts), "decision",
 				     decision_to_json(&s->facts, decision), "leftovers",
 				     leftovers_to_json(&s->leftovers));
@@ -141,6 +144,9 @@ int defer_leftovers(struct situation *s, const struct decision *decision, struct
 	if (file_replace(records_fd, "pending", "", 0, 0600) < 0 ||
 	    history_append(records_fd, s->config.unit, "defer", ticket.id, decision->rule->id) < 0)
 		log_warning("cannot write the history");
+	report_note(records_fd, ticket.id, "defer",
+		    json_pack("{s:i, s:I, s:i}", "directories", (int)report.moved, "entries",
+			      (json_int_t)report.entries, "failed", (int)report.kept));
 	*ret = report;
 	return report.moved || !report.kept ? 0 : -EIO;
 }

@@ -13,6 +13,7 @@
 #include "recover/defer.h"
 #include "recover/free_state.h"
 #include "recover/log.h"
+#include "recover/report.h"
 #include "recover/sweep.h"
 #include "recover/ticket.h"
 #include "recover/situation.h"
@@ -80,6 +81,19 @@ static bool wants_sweep(const struct ticket *ticket)
 	       (state == TICKET_MOVED || state == TICKET_RESTORED || state == TICKET_PURGING);
 }
 
+/* A report that misses something is nothing to come back for. */
+static void note_for_report(const struct config *config, const struct policy *policy,
+			    const struct ticket *ticket)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+	int r = aftermath_user_data(policy, ticket);
+
+	if (r < 0)
+		log_warning("quarantine %s: its user data is not listed: %s", ticket->id, strerror(-r));
+	if (records_fd >= 0)
+		report_note_ready(records_fd, config->unit, ticket->id, ticket->manifest, &ticket->stages);
+}
+
 /* Pods wait for the pause image; nothing waits for the others, nor for the sweep. */
 static int finish_ticket(const struct config *config, const struct policy *policy,
 			 const struct data_root *place, struct ticket *ticket)
@@ -102,6 +116,7 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 		r = aftermath_salvage_rest(config, policy, place, ticket, &salvage);
 		first_error = first_error ?: r;
 	}
+	note_for_report(config, policy, ticket);
 	r = aftermath_evidence(config, policy, ticket);
 	if (r < 0) /* missed, but nothing to come back for */
 		log_warning("quarantine %s: no evidence was kept: %s", ticket->id, strerror(-r));
@@ -140,6 +155,15 @@ static int finish_freed(const struct config *config)
 	return free_state_finish(config, records_fd);
 }
 
+static int prune(const struct data_root *place, const struct policy *policy)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+
+	if (records_fd < 0)
+		return records_fd == -ENOENT ? 0 : records_fd;
+	return report_prune_old(place, records_fd, policy);
+}
+
 int finish_command(int argc, char **argv)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
@@ -162,6 +186,8 @@ int finish_command(int argc, char **argv)
 		r = data_root_open(config.root, &place);
 	if (r == 0)
 		r = finish_all(&config, &policy, &place);
+	if (r == 0 && prune(&place, &policy) < 0)
+		log_warning("the records of old incidents could not be deleted");
 	if (r == 0 && policy.salvage_keep_archive)
 		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
 	if (r < 0 || freed < 0) {

@@ -13,10 +13,13 @@
 #include "recover/history.h"
 #include "recover/log.h"
 #include "recover/remnant.h"
+#include "recover/report.h"
+#include "recover/report_store.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/in_place.h"
+#include "scanners/text.h"
 
 #define FREED "freed"
 #define MANIFEST "manifest.json"
@@ -78,9 +81,10 @@ static int collect(const struct situation *s, struct inventory *ret, struct free
 static int write_manifest(const struct situation *s, const struct decision *decision,
 			  const struct inventory *lost, int fd)
 {
-	json_auto_t *manifest = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "kind", "free-state",
+	json_auto_t *manifest = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "kind", "free-state",
 					  "unit", s->config.unit, "state", s->config.state, "boot_id",
-					  s->clock.boot_id, "facts", facts_to_json(&s->facts),
+					  s->clock.boot_id, "looked_msec",
+					  (json_int_t)s->clock.boottime_msec, "facts", facts_to_json(&s->facts),
 					  "decision", decision_to_json(&s->facts, decision), "lost",
 					  inventory_to_json(lost));
 	cleanup_free char *text = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
@@ -156,6 +160,10 @@ static int act(struct situation *s, const struct decision *decision, const struc
 	report->processes = result.shims_killed + result.containers_killed;
 	report->bundles = result.bundles_moved;
 	report->failed = result.failed;
+	report_note(records_fd, report->id, "free-state",
+		    json_pack("{s:i, s:i, s:i, s:i, s:i}", "dead", (int)report->dead, "hung",
+			      (int)report->hung, "processes", (int)report->processes, "bundles",
+			      (int)report->bundles, "failed", (int)report->failed));
 	return r;
 }
 
@@ -173,7 +181,7 @@ int free_state(struct situation *s, const struct decision *decision, struct free
 	return r;
 }
 
-static int read_lost(int fd, struct inventory *ret)
+static int read_manifest(int fd, json_t **ret, struct inventory *ret_lost)
 {
 	cleanup_free char *text = NULL;
 	json_auto_t *manifest = NULL;
@@ -183,7 +191,10 @@ static int read_lost(int fd, struct inventory *ret)
 	if (r < 0)
 		return r;
 	manifest = json_loadb(text, size, 0, NULL);
-	return manifest ? inventory_from_json(json_object_get(manifest, "lost"), ret) : -EBADMSG;
+	r = manifest ? inventory_from_json(json_object_get(manifest, "lost"), ret_lost) : -EBADMSG;
+	if (r == 0)
+		*ret = json_incref(manifest);
+	return r;
 }
 
 static int remove_one(const struct remnants *remnants, int tasks_fd, const struct sandbox *sandbox)
@@ -221,17 +232,15 @@ static int remove_all(const struct config *config, const struct inventory *lost,
 	return first < 0 ? first : remnants_end(config, id);
 }
 
-/* The manifest is kept where those of ended quarantines are. */
+/* The records are kept where those of ended quarantines are; the manifest goes last. */
 static int retire(int records_fd, int freed_fd, const char *id, struct record *record)
 {
-	cleanup_free char *name = NULL;
+	cleanup_free char *name = text_print("%s.json", id), *stages = text_print("%s.stages", id);
 
-	if (asprintf(&name, "%s.json", id) < 0) {
-		name = NULL;
+	if (!name || !stages)
 		return -ENOMEM;
-	}
-	if (renameat(record->fd, MANIFEST, records_fd, name) < 0 ||
-	    (unlinkat(record->fd, "stages", 0) < 0 && errno != ENOENT) ||
+	if ((renameat(record->fd, "stages", records_fd, stages) < 0 && errno != ENOENT) ||
+	    renameat(record->fd, MANIFEST, records_fd, name) < 0 ||
 	    unlinkat(freed_fd, id, AT_REMOVEDIR) < 0)
 		return -errno;
 	return 0;
@@ -241,6 +250,7 @@ static int finish_one(const struct config *config, int records_fd, int freed_fd,
 {
 	cleanup_record struct record record = RECORD_NONE;
 	cleanup_inventory struct inventory lost = { 0 };
+	json_auto_t *manifest = NULL;
 	int r;
 
 	record.fd = dir_open_beneath(freed_fd, id);
@@ -248,7 +258,7 @@ static int finish_one(const struct config *config, int records_fd, int freed_fd,
 		return record.fd;
 	if (flock(record.fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? 0 : -errno; /* whoever has it is at work */
-	r = read_lost(record.fd, &lost);
+	r = read_manifest(record.fd, &manifest, &lost);
 	/* Killed before the manifest was whole: nothing was done yet. Or behind its retirement. */
 	if (r == -ENOENT) {
 		(void)unlinkat(record.fd, "stages", 0);
@@ -256,6 +266,8 @@ static int finish_one(const struct config *config, int records_fd, int freed_fd,
 	}
 	if (r == 0)
 		r = stages_open(record.fd, true, &record.stages);
+	if (r == 0)
+		report_note_ready(records_fd, config->unit, id, manifest, &record.stages);
 	if (r == 0)
 		r = stage_begin(&record.stages, STAGE_SWEEP);
 	if (r == 0)

@@ -75,3 +75,27 @@ int history_last(int records_fd, const char *unit, const char *event, int64_t *r
 	}
 	return found;
 }
+
+int history_last_action(int records_fd, const char *unit, struct history_event *ret)
+{
+	cleanup_free char *text = NULL;
+	char *save = NULL;
+	int found = 0;
+	int r = dir_read_file(records_fd, "history", HISTORY_MAX, &text, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		struct history_event event;
+		char of_unit[256];
+
+		if (sscanf(line, "%" SCNd64 " %255s %31s %63s %63s", &event.sec, of_unit, event.event,
+			   event.ticket, event.rule) != 5)
+			continue;
+		if (strcmp(of_unit, unit) != 0 || strcmp(event.event, "purge") == 0)
+			continue;
+		*ret = event;
+		found = 1;
+	}
+	return found;
+}

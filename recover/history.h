@@ -22,4 +22,13 @@ int history_has(int records_fd, const char *event, const char *ticket);
  */
 int history_last(int records_fd, const char *unit, const char *event, int64_t *ret);
 
+/* One event, as it is written. */
+struct history_event {
+	int64_t sec;
+	char event[32], ticket[64], rule[64];
+};
+
+/* The last event of @unit but for purges: same results as history_last(). */
+int history_last_action(int records_fd, const char *unit, struct history_event *ret);
+
 #endif

@@ -11,6 +11,7 @@
 #include "recover/history.h"
 #include "recover/log.h"
 #include "recover/quarantine.h"
+#include "recover/report_store.h"
 #include "scanners/cleanup.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
@@ -120,8 +121,9 @@ int incident_undo(const struct config *config, const struct data_root *place,
 static int make_manifest(const struct situation *s, const struct decision *decision,
 			 const struct inventory *lost, json_t **ret)
 {
-	json_t *manifest = json_pack("{s:s, s:s, s:s, s:o*, s:o*, s:o*}", "unit", s->config.unit,
-				     "state", s->config.state, "boot_id", s->clock.boot_id, "facts",
+	json_t *manifest = json_pack("{s:s, s:s, s:s, s:I, s:o*, s:o*, s:o*}", "unit", s->config.unit,
+				     "state", s->config.state, "boot_id", s->clock.boot_id, "looked_msec",
+				     (json_int_t)s->clock.boottime_msec, "facts",
 				     facts_to_json(&s->facts), "decision",
 				     decision_to_json(&s->facts, decision), "lost",
 				     inventory_to_json(lost));
@@ -157,6 +159,13 @@ static void mark_pending(int records_fd)
 		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
 }
 
+json_t *incident_report_to_json(const struct incident_report *report)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "sandboxes", (int)report->sandboxes, "processes",
+			 (int)report->processes, "links", (int)report->links, "addresses",
+			 (int)report->addresses, "failed", (int)report->failed);
+}
+
 static void fill_times(const struct ticket *ticket, struct incident_report *report)
 {
 	memcpy(report->id, ticket->id, sizeof(report->id));
@@ -185,6 +194,7 @@ static int carry_out(struct situation *s, const struct decision *decision,
 	if (r < 0)
 		log_warning("cannot write the history: %s; the cool-down will not hold", strerror(-r));
 	fill_times(ticket, report);
+	report_note(records_fd, ticket->id, "quarantine", incident_report_to_json(report));
 	return 0;
 }
 

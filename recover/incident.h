@@ -17,6 +17,9 @@ struct incident_report {
 	unsigned msec[STAGE_COUNT]; /* how long each stage took */
 };
 
+/* {sandboxes, processes, links, addresses, failed}; NULL for want of memory. */
+json_t *incident_report_to_json(const struct incident_report *report);
+
 /*
  * Clear the way and quarantine the root of @s by @decision, under the lock on
  * meta.db that @s holds. @resume is the ticket of an unfinished run that is to

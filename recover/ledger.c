@@ -226,6 +226,28 @@ int ledger_read(int dirfd, const char *name, const struct ledger_clock *now,
 	return 0;
 }
 
+int ledger_first_ready(int dirfd, const char *name, const char *boot_id, int64_t after_msec,
+		       int64_t *ret_msec)
+{
+	cleanup_free char *text = NULL;
+	const char *at, *newline;
+	size_t size;
+	int r = dir_read_file(dirfd, name, LEDGER_MAX + LEDGER_LINE, &text, &size);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (at = text; (newline = strchr(at, '\n')); at = newline + 1) {
+		struct line line;
+
+		if (!parse_line(at, (size_t)(newline - at), &line) || line.event != LEDGER_READY ||
+		    strcmp(line.boot_id, boot_id) != 0 || line.boottime_msec < after_msec)
+			continue;
+		*ret_msec = line.boottime_msec;
+		return 1;
+	}
+	return 0;
+}
+
 static int set_aside(int dirfd, const char *name)
 {
 	cleanup_free char *aside = NULL;

@@ -83,6 +83,13 @@ int ledger_read(int dirfd, const char *name, const struct ledger_clock *now,
 		const struct policy *policy, struct ledger_summary *ret);
 
 /*
+ * The boot time of the first READY of boot @boot_id at or after @after_msec, in
+ * the ledger @name below @dirfd. Returns 1 with @ret, 0, or a negative errno.
+ */
+int ledger_first_ready(int dirfd, const char *name, const char *boot_id, int64_t after_msec,
+		       int64_t *ret_msec);
+
+/*
  * Append one line; makes the file if need be, mends a torn last line, sets a
  * foreign file aside as <name>.foreign, and drops the older half at 64 KiB.
  * @sync: fsync it. Returns 0, or a negative errno.

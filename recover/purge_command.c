@@ -22,6 +22,7 @@
 #include "recover/notify.h"
 #include "recover/purge/purge.h"
 #include "recover/purge_state.h"
+#include "recover/report.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
 #include "scanners/cleanup.h"
@@ -209,6 +210,8 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 	if (r == 0)
 		r = history_append(records_fd, run->config->unit, "purge", ticket->id, "done");
 	purge_state_remove(run->id);
+	if (r == 0 && !run->policy_invalid && report_prune_old(run->place, records_fd, &run->policy) < 0)
+		log_warning("the records of old incidents could not be deleted");
 	return r;
 }
 

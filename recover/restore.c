@@ -18,6 +18,7 @@
 #include "recover/log.h"
 #include "recover/progress.h"
 #include "recover/quarantine.h"
+#include "recover/report_store.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
 #include "recover/unit.h"
@@ -109,6 +110,22 @@ static void stop_background(const struct situation *s, const char *id)
 		(void)unit_stop(units[i], STOP_PATIENCE_SEC); /* not installed, or not running */
 }
 
+/* For the report: the manifest lists these pods among those of the quarantine. */
+static json_t *done_to_json(const struct inventory *lost, const struct incident_report *report)
+{
+	json_t *json = incident_report_to_json(report), *pods = json_array();
+
+	for (size_t i = 0; i < lost->sandbox_count; i++) {
+		const struct sandbox *sandbox = &lost->sandboxes[i];
+
+		if (sandbox->pod_namespace && sandbox->pod_name)
+			(void)json_array_append_new(pods, json_sprintf("%s/%s", sandbox->pod_namespace,
+								       sandbox->pod_name));
+	}
+	(void)json_object_set_new(json, "pods", pods); /* less to report, without memory */
+	return json;
+}
+
 static int put_back(const struct cli *cli, const char *id, struct incident_report *report)
 {
 	struct situation_options options = { .overrides = cli->paths, .by_hand = true, .down = true };
@@ -116,6 +133,7 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	struct inventory lost = { 0 };
+	json_t *done = NULL;
 	int r = situation_look(&options, NULL, &s);
 
 	if (r == 0)
@@ -131,16 +149,20 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 		r = incident_note_lost(&ticket, &lost);
 	if (r == 0)
 		r = incident_clear(&s.config, &lost, &s.policy, &ticket, report);
+	if (r == 0)
+		done = done_to_json(&lost, report);
 	free(lost.sandboxes);
 	if (r == 0)
 		r = quarantine_restore(&s.place, &ticket);
 	if (r < 0) {
 		log_error("cannot put the data root back: %s", strerror(-r));
+		json_decref(done);
 		return r;
 	}
 	if (records_fd < 0 || file_replace(records_fd, "pending", "", 0, 0600) < 0 ||
 	    history_append(records_fd, s.config.unit, "restore", id, "asked") < 0)
 		log_warning("cannot write the history");
+	report_note(records_fd, id, "restore", done);
 	return 0;
 }
 

@@ -48,19 +48,39 @@ static void take_line(struct stages *s, const char *line)
 	}
 }
 
-static int read_record(int ticket_fd, struct stages *s)
+/* Returns whether the last line is torn. */
+static bool take_text(struct stages *s, char *text)
 {
-	cleanup_free char *text = NULL;
 	char *line, *newline;
-	int r = dir_read_file(ticket_fd, "stages", STAGES_MAX, &text, NULL);
 
-	if (r < 0)
-		return r;
 	for (line = text; (newline = strchr(line, '\n')); line = newline + 1) {
 		*newline = '\0';
 		take_line(s, line);
 	}
-	if (!*line)
+	return *line;
+}
+
+int stages_peek(int dirfd, const char *name, struct stages *ret)
+{
+	struct stages stages = { .fd = -EBADF };
+	cleanup_free char *text = NULL;
+	int r = dir_read_file(dirfd, name, STAGES_MAX, &text, NULL);
+
+	if (r < 0)
+		return r;
+	(void)take_text(&stages, text); /* it may be being written */
+	*ret = stages;
+	return 0;
+}
+
+static int read_record(int ticket_fd, struct stages *s)
+{
+	cleanup_free char *text = NULL;
+	int r = dir_read_file(ticket_fd, "stages", STAGES_MAX, &text, NULL);
+
+	if (r < 0)
+		return r;
+	if (!take_text(s, text))
 		return 0;
 	/* Torn: end it, so that the next line starts at a line's start. */
 	return file_write_all(s->fd, "\n", 1);

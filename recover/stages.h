@@ -45,6 +45,9 @@ extern const char *const stage_names[STAGE_COUNT];
 int stages_open(int ticket_fd, bool create, struct stages *ret);
 void stages_close(struct stages *stages);
 
+/* Look at the record @name below @dirfd only. Same results, with nothing to be closed. */
+int stages_peek(int dirfd, const char *name, struct stages *ret);
+
 /* Read what was written since. Returns 0, or a negative errno with @stages as it was. */
 int stages_read_again(int ticket_fd, struct stages *stages);
 

@@ -13,9 +13,9 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/history.h"
-#include "recover/incident_report.h"
 #include "recover/log.h"
 #include "recover/purge_state.h"
+#include "recover/report.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
 #include "scanners/cleanup.h"
@@ -287,6 +287,32 @@ static int print_status(const struct cli *cli)
 	return EXIT_OK;
 }
 
+static int print_last(const struct cli *cli)
+{
+	__attribute__((cleanup(gathered_done))) struct gathered g = {
+		.place = { .parent_fd = -EBADF, .root_fd = -EBADF },
+	};
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+	json_auto_t *report = NULL;
+	int r = gather(cli, &g);
+
+	if (r == 0)
+		r = records_fd == -ENOENT ? 0 :
+		    records_fd < 0	  ? records_fd :
+					    report_last(&g.place, records_fd, g.config.unit, &g.policy, &report);
+	if (r <= 0) {
+		log_error("%s", r == 0 ? "there was no incident on this node" : strerror(-r));
+		return EXIT_FAILED;
+	}
+	if (cli->format == FORMAT_JSON) {
+		(void)json_dumpf(report, stdout, JSON_INDENT(1)); /* main() checks stdout */
+		printf("\n");
+	} else {
+		report_print(report);
+	}
+	return EXIT_OK;
+}
+
 int status_command(int argc, char **argv)
 {
 	struct cli cli;
@@ -295,6 +321,5 @@ int status_command(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	return cli.last ? incident_report_print(&cli.paths, cli.format == FORMAT_JSON) :
-			  print_status(&cli);
+	return cli.last ? print_last(&cli) : print_status(&cli);
 }

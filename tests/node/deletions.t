@@ -38,6 +38,9 @@ ok "the work directory is aside" test -d "$aside/io.containerd.runtime.v2.task/k
 is "the volume is kept" "$(cat "$aside/io.containerd.grpc.v1.cri/containers/lost/volumes/precious")" precious
 like "status shows it" "$(node_run containerd-recover status)" "deferred"
 id=$(basename "$(node_quarantine)")
+reported() { [[ $(node_run containerd-recover status --last) == *"container lost: volumes, "* ]]; }
+ok "the report lists the volume" node_until 60 reported
+like "and says what was done" "$(node_run containerd-recover status --last)" "defer.*2 directories, 6[0-9]* entries.*ready "
 fails "it is not a root to be restored" node_run containerd-recover restore --yes "$id"
 node_policy '[quarantine]' 'grace = 0s'
 ok "and purged when its time has come" node_run containerd-recover purge --urgent

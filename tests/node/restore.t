@@ -43,6 +43,38 @@ id=$(basename "$(node_quarantine)")
 is "the quarantine has the old tree" "$(node_tree "$(node_quarantine)/root")" "$(cat "$NODE/tree")"
 ok "status names it" grep -q "$id" <(node_run containerd-recover status)
 
+report() { node_run containerd-recover status --last "$@" 2>&1; }
+field() { # PYTHON EXPRESSION over the report r
+    report --format=json | /usr/bin/python3 -c "import json, sys
+r = json.load(sys.stdin); print($1)"
+}
+# The background work goes on meanwhile: the report is there all the same.
+like "the report says what was done, while work goes on" "$(report)" "Done: the data root was set aside"
+listed() { [[ $(field "r['kept'].get('user_data')") == *"$container"* ]]; }
+ok "the user data is listed when it is through" node_until 60 listed
+text=$(report)
+like "why" "$text" "rule asked"
+like "the pods that were lost" "$text" "Lost: 3 pods.*/old-0"
+like "the volume, with pod and size" "$text" "old-0, container [a-z0-9-]*: volumes, 2 entries"
+like "how to undo it" "$text" "undo it, until .*: containerd-recover restore $id"
+like "how to keep the data" "$text" "containerd-recover keep $id --to"
+at_most "one page" "$(wc -l <<<"$text")" 60
+diag "$text"
+is "JSON has the stages, in their order" "$(field "[s for s in r['stages'] if s in ('detect', 'kill', 'bundles', 'links', 'release', 'move', 'ready')]")" \
+    "['detect', 'kill', 'bundles', 'links', 'release', 'move', 'ready']"
+is "every one with its time" "$(field "all(isinstance(r['stages'][s], int) for s in ('detect', 'kill', 'move', 'ready', 'sweep'))")" True
+is "the processes that were ended" "$(field "r['lost']['processes'] >= 4")" True
+
+like "keep lists the volume" "$(node_run containerd-recover keep "$id" --dry-run)" "$container/volumes"
+ok "keep, to a directory" node_run containerd-recover keep "$id" --to /var/lib/kept
+ok "keep, to an archive, with the pod's writable layers" \
+    node_run containerd-recover keep "$id" --pod '*/old-0' --to /var/lib/kept.tar.zst
+kept=$(find "$(node_path /var/lib/kept)" -path '*/volumes/*' -name file)
+is "the user's file is in the copy" "$(cat "$kept")" "the user's"
+like "under its pod's name" "$kept" "/kept/[a-z0-9-]*/old-0/[a-z0-9-]*$container/volumes/"
+is "and in the archive" "$(tar --wildcards -xOf "$(node_path /var/lib/kept.tar.zst)" "*$container/volumes/*/file" 2>/dev/null)" "the user's"
+like "with the layer" "$(tar -tf "$(node_path /var/lib/kept.tar.zst)" 2>/dev/null)" "$container/layer/"
+
 node_run systemctl stop containerd
 ok "restore" node_run containerd-recover restore --yes "$id"
 node_run systemctl stop containerd
@@ -55,5 +87,9 @@ node_run systemctl start containerd
 ok "containerd answers" node_ready
 like "with the images it had" "$(node_cri images)" "test.local/volume:1"
 is "and the pods, which were killed" "$(node_cri list | cut -d' ' -f2,3 | sort)" $'old-0 notready\nold-1 notready\nold-2 notready'
+is "the report is of the restore" "$(field "r['event'], r['state']")" "restore restored"
+like "which says so" "$(report)" "Done: the old data root was put back"
 fails "a second time there is nothing to restore" node_run containerd-recover restore --yes "$id"
+ok "the rest is purged" node_until 30 node_run containerd-recover purge --yes "$id"
+is "the report outlives it" "$(field "r['event'], r['state'], r['next']['purge_at']")" "restore purged 0"
 tap_done

@@ -14,7 +14,7 @@ living() { # PREFIX: shim and first process of each of its pods
         echo "$id $(shim_of "$id") $(cat "$(node_path "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$id/init.pid")")"
     done | sort
 }
-freed_manifests() { node_run sh -c 'grep -l free-state /var/lib/containerd-recover/*.json' 2>/dev/null; }
+freed_manifests() { node_run sh -c 'grep -l "\"kind\": \"free-state\"" /var/lib/containerd-recover/*.json' 2>/dev/null; }
 bundles_aside() { node_run find /run/containerd -maxdepth 1 -name '.containerd-recover-*'; }
 nothing_aside() { [ -z "$(bundles_aside)" ]; }
 all_pods() { node_pods dead 40 && node_pods hung 1 && node_pods live 3; }
@@ -74,6 +74,8 @@ is "the pods that lived were not touched" "$(living live)" "$(cat "$NODE/living"
 is "the hung shim is gone" "$(shim_of "$hung")" ""
 ok "what was moved aside is removed" node_until 20 nothing_aside
 ok "its record is kept" node_until 5 one_manifest
+like "and the report tells what was done, and to whom" "$(node_run containerd-recover status --last)" \
+    "free-state.*bundles moved aside.*Lost: 41 pods.*default/dead-0.*ready "
 
 # kubelet's part: it stops and removes what is not ready and makes it anew.
 mapfile -t gone < <(ids_of dead && ids_of hung)
