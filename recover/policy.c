@@ -154,15 +154,14 @@ static int take_pods(struct policy *policy, const struct policy_key *key, const 
 {
 	const char *patterns[PODS_MAX];
 	char copy[POLICY_LIST];
-	int r;
+	size_t size = strlen(text) + 1;
 
-	if (strlen(text) >= sizeof(copy))
+	if (size > sizeof(copy))
 		return -EINVAL;
-	strcpy(copy, text);
-	r = pods_split(copy, patterns);
-	if (r < 0)
+	memcpy(copy, text, size);
+	if (pods_split(copy, patterns) < 0)
 		return -EINVAL;
-	strcpy((char *)policy + key->offset, text);
+	memcpy((char *)policy + key->offset, text, size);
 	return 0;
 }
 

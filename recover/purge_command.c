@@ -296,7 +296,7 @@ static struct round one_round(struct purge_run *run)
 		round.failed++;
 		return round;
 	}
-	for (char **id = ids; *id && !stop_asked; id++)
+	for (char **id = ids; id && *id && !stop_asked; id++)
 		if (!run->cli->argument || strcmp(run->cli->argument, *id) == 0)
 			one_ticket(run, *id, &round);
 	return round;

@@ -46,7 +46,7 @@ static void foresee(const struct policy *policy, enum ticket_state state, struct
 						   0;
 
 	if (since > 0)
-		i->purge_at = (json_int_t)(since + (int64_t)policy->grace_sec);
+		i->purge_at = since + (json_int_t)policy->grace_sec;
 	if (state == TICKET_MOVED)
 		i->restorable_until = i->purge_at;
 }

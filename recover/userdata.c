@@ -178,7 +178,7 @@ static int add_layer(struct listing *l, const struct snapshotter *snapshotter,
 	struct userdata_item *item;
 	int r;
 
-	if (!is_name(key))
+	if (!key || !is_name(key))
 		return 0;
 	record = metadata_find_container(&l->metadata, KUBERNETES, key);
 	if (is_sandbox(l, record, key))
