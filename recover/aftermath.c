@@ -144,7 +144,9 @@ int aftermath_user_data(const struct policy *policy, const struct ticket *ticket
 
 	if (!noted)
 		return records < 0 ? records : -ENOMEM;
-	if (json_object_get(noted, "user_data") || ticket_state(ticket) == TICKET_PURGING)
+	/* In no other state is there anything of the pods that were lost. */
+	if (json_object_get(noted, "user_data") ||
+	    (ticket_state(ticket) != TICKET_MOVED && ticket_state(ticket) != TICKET_DEFERRED))
 		return 0;
 	r = userdata_list(ticket, &data);
 	if (r < 0)

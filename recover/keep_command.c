@@ -18,10 +18,12 @@
 #include "recover/log.h"
 #include "recover/progress.h"
 #include "recover/quarantine.h"
+#include "recover/report_store.h"
 #include "recover/situation.h"
 #include "recover/userdata.h"
 #include "recover/userdata_print.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define INDEX "containerd-recover-keep.json"
@@ -370,6 +372,23 @@ static void print(const struct keep *keep, bool done)
 		printf("%" PRIu64 " of them not in full: see above\n", report->left);
 }
 
+/* For the report of the incident; a copy is one without it, too. */
+static void note_copy(const struct keep *keep)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+	json_auto_t *noted = records_fd < 0 ? NULL : report_read(records_fd, keep->ticket.id);
+	json_t *copies = json_incref(json_object_get(noted, "copies")) ?: json_array();
+	cleanup_free char *path = realpath(keep->cli->to, NULL);
+
+	(void)json_array_append_new(copies, json_pack("{s:s, s:I, s:I}", "to", path ?: keep->cli->to,
+						      "time", (json_int_t)time(NULL), "left",
+						      (json_int_t)keep->report.left));
+	if (noted)
+		report_note(records_fd, keep->ticket.id, "copies", copies);
+	else
+		json_decref(copies);
+}
+
 static void catch_signals(void)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
@@ -400,6 +419,7 @@ static int run(struct keep *keep)
 	catch_signals();
 	if (copy(keep) < 0)
 		return EXIT_FAILED;
+	note_copy(keep);
 	print(keep, true);
 	return keep->report.left ? EXIT_PARTIAL : EXIT_OK;
 }

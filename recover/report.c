@@ -123,11 +123,16 @@ static int gather(const struct data_root *place, int records_fd, const struct po
 	return i->noted ? 0 : -ENOMEM;
 }
 
+static bool is_restore(const struct incident *i)
+{
+	return strcmp(i->event.event, "restore") == 0;
+}
+
 static json_t *why_json(const struct incident *i)
 {
 	json_t *decision = json_object_get(i->manifest, "decision");
 
-	if (strcmp(i->event.event, "restore") == 0)
+	if (is_restore(i))
 		return json_pack("{s:s, s:s}", "rule", "asked", "text", "an operator put it back");
 	return json_pack("{s:O*, s:O*, s:O*}", "rule", json_object_get(decision, "rule"), "text",
 			 json_object_get(decision, "why"), "evidence",
@@ -158,14 +163,14 @@ static bool is_there(const json_t *image)
 	return outcome && (strcmp(outcome, "done") == 0 || strcmp(outcome, "present") == 0);
 }
 
-/* Those that are there, or those that are not. */
+/* Those that are there, or those that are not. After a restore all of them are. */
 static json_t *images_of(const struct incident *i, bool there)
 {
 	const json_t *images = json_object_get(i->salvage, "images");
 	json_t *list, *image;
 	size_t n;
 
-	if (!images)
+	if (!images || is_restore(i))
 		return NULL;
 	list = json_array();
 	json_array_foreach(images, n, image) {
@@ -192,8 +197,9 @@ static json_t *lost_json(const struct incident *i)
 
 static json_t *kept_json(const struct incident *i)
 {
-	return json_pack("{s:o*, s:O*, s:O*}", "images", images_of(i, true), "user_data",
-			 json_object_get(i->noted, "user_data"), "leftovers",
+	return json_pack("{s:o*, s:O*, s:O*, s:O*}", "images", images_of(i, true), "user_data",
+			 is_restore(i) ? NULL : json_object_get(i->noted, "user_data"), "copies",
+			 json_object_get(i->noted, "copies"), "leftovers",
 			 json_object_get(i->manifest, "leftovers"));
 }
 
@@ -227,7 +233,7 @@ static json_t *stages_json(const struct incident *i)
 {
 	const json_t *looked = json_object_get(i->manifest, "looked_msec");
 	const json_t *ready = json_object_get(i->noted, "ready_msec");
-	bool restored = strcmp(i->event.event, "restore") == 0;
+	bool restored = is_restore(i);
 	json_t *json = json_object();
 	int64_t begin, end;
 

@@ -105,7 +105,22 @@ static void print_lost(const json_t *lost, const json_t *next)
 	print_more(json_array_size(images), IMAGES_SHOWN);
 }
 
-static void print_kept(const json_t *kept)
+/* What `keep` copied. */
+static void print_copies(const json_t *copies)
+{
+	char text[WHEN];
+
+	for (size_t i = 0; i < json_array_size(copies) && i < DATA_SHOWN; i++) {
+		const json_t *copy = json_array_get(copies, i);
+
+		printf("    copied to %s, %s%s\n", log_name(text_of(copy, "to")),
+		       when(number_of(copy, "time"), text),
+		       number_of(copy, "left") ? ", not in full" : "");
+	}
+	print_more(json_array_size(copies), DATA_SHOWN);
+}
+
+static void print_kept(const json_t *kept, const char *state)
 {
 	const json_t *images = json_object_get(kept, "images"), *data = json_object_get(kept, "user_data");
 
@@ -117,10 +132,12 @@ static void print_kept(const json_t *kept)
 	if (data && json_array_size(data) == 0)
 		printf("  no user data was found\n");
 	else if (data)
-		printf("  user data, in the quarantine:\n");
+		printf("  user data, %s the quarantine:\n",
+		       strcmp(state, "purged") == 0 ? "gone with" : "in");
 	else
 		printf("  user data not listed yet\n");
 	userdata_print_json(data, "    ", DATA_SHOWN);
+	print_copies(json_object_get(kept, "copies"));
 }
 
 static void print_stages(const json_t *report)
@@ -174,7 +191,7 @@ void report_print(const json_t *report)
 	print_done(report);
 	print_lost(json_object_get(report, "lost"), json_object_get(report, "next"));
 	if (is_quarantine || json_object_get(json_object_get(report, "kept"), "user_data"))
-		print_kept(json_object_get(report, "kept"));
+		print_kept(json_object_get(report, "kept"), text_of(report, "state"));
 	print_stages(report);
 	print_next(json_object_get(report, "next"));
 }

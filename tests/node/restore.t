@@ -73,6 +73,7 @@ kept=$(find "$(node_path /var/lib/kept)" -path '*/volumes/*' -name file)
 is "the user's file is in the copy" "$(cat "$kept")" "the user's"
 like "under its pod's name" "$kept" "/kept/[a-z0-9-]*/old-0/[a-z0-9-]*$container/volumes/"
 is "and in the archive" "$(tar --wildcards -xOf "$(node_path /var/lib/kept.tar.zst)" "*$container/volumes/*/file" 2>/dev/null)" "the user's"
+like "the report tells of the copies" "$(report)" "copied to /var/lib/kept, .*copied to /var/lib/kept.tar.zst"
 like "with the layer" "$(tar -tf "$(node_path /var/lib/kept.tar.zst)" 2>/dev/null)" "$container/layer/"
 
 node_run systemctl stop containerd
