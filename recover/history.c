@@ -53,7 +53,9 @@ int history_has(int records_fd, const char *event, const char *ticket)
 	return 0;
 }
 
-int history_last(int records_fd, const char *unit, const char *event, int64_t *ret)
+/* The last one that is @event, or with NULL the last that is no purge and names its ticket.
+ * A torn line counts as far as it goes. */
+static int find_last(int records_fd, const char *unit, const char *event, struct history_event *ret)
 {
 	cleanup_free char *text = NULL;
 	char *save = NULL;
@@ -63,39 +65,32 @@ int history_last(int records_fd, const char *unit, const char *event, int64_t *r
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char of_unit[256], what[32];
-		int64_t sec;
+		struct history_event one = { 0 };
+		char of_unit[256];
+		int fields = sscanf(line, "%" SCNd64 " %255s %31s %63s %63s", &one.sec, of_unit, one.event,
+				    one.ticket, one.rule);
 
-		if (sscanf(line, "%" SCNd64 " %255s %31s", &sec, of_unit, what) != 3)
+		if (fields < 3 || strcmp(of_unit, unit) != 0)
 			continue;
-		if (strcmp(of_unit, unit) != 0 || strcmp(what, event) != 0)
+		if (event ? strcmp(one.event, event) != 0 : fields < 4 || strcmp(one.event, "purge") == 0)
 			continue;
-		*ret = sec;
+		*ret = one;
 		found = 1;
 	}
 	return found;
 }
 
+int history_last(int records_fd, const char *unit, const char *event, int64_t *ret)
+{
+	struct history_event last;
+	int r = find_last(records_fd, unit, event, &last);
+
+	if (r > 0)
+		*ret = last.sec;
+	return r;
+}
+
 int history_last_action(int records_fd, const char *unit, struct history_event *ret)
 {
-	cleanup_free char *text = NULL;
-	char *save = NULL;
-	int found = 0;
-	int r = dir_read_file(records_fd, "history", HISTORY_MAX, &text, NULL);
-
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct history_event event;
-		char of_unit[256];
-
-		if (sscanf(line, "%" SCNd64 " %255s %31s %63s %63s", &event.sec, of_unit, event.event,
-			   event.ticket, event.rule) != 5)
-			continue;
-		if (strcmp(of_unit, unit) != 0 || strcmp(event.event, "purge") == 0)
-			continue;
-		*ret = event;
-		found = 1;
-	}
-	return found;
+	return find_last(records_fd, unit, NULL, ret);
 }
