@@ -15,14 +15,15 @@
 #include "scanners/signatures.h"
 #include "scanners/text.h"
 
-enum { INPUT_MAX = 256 * 1024 * 1024 };
+enum { INPUT_KEPT = 64 * 1024 * 1024 }; /* of a larger file the end is read */
 
 static void usage(void)
 {
 	printf("Usage: containerd-recover triage [OPTION]... FILE|-\n"
 	       "Judges a saved log of a containerd that does not start, without a fact of this\n"
 	       "node: what the tool would do, and what it would have to know first.\n\n"
-	       "FILE is text from journalctl (-o short, json, export), syslog or a terminal.\n\n"
+	       "FILE is text from journalctl (-o short, verbose, json, export and others), syslog, a\n"
+	       "container's log or a terminal. Of a large one the end is read.\n\n"
 	       "Options:\n"
 	       "  --result=RESULT       systemd's Result= of the unit, where the log lacks it\n"
 	       "  --exit-status=STATUS  its exit status: 1, 203/EXEC, killed/KILL\n"
@@ -30,9 +31,60 @@ static void usage(void)
 	       "  -h, --help            show this help\n");
 }
 
-static int read_all(int fd, struct text *ret)
+/* What a file that is no text begins with, and what to say of it; NULL: it is text. */
+static const char *not_text(const char *bytes, size_t size)
+{
+	static const struct {
+		const char *magic;
+		size_t size;
+		const char *what;
+	} formats[] = {
+		{ "\x1f\x8b", 2, "compressed: zcat it" },
+		{ "\x28\xb5\x2f\xfd", 4, "compressed: zstdcat it" },
+		{ "\xfd" "7zXZ", 5, "compressed: xzcat it" },
+		{ "BZh", 3, "compressed: bzcat it" },
+		{ "PK\x03\x04", 4, "an archive: unpack it" },
+		{ "LPKSHHRH", 8, "a journal file: journalctl --file it" },
+		{ "ElfFile", 8, "a Windows event log: export it as text" },
+		{ "\xff\xfe", 2, "UTF-16: iconv -f UTF-16 -t UTF-8 it" },
+		{ "\xfe\xff", 2, "UTF-16: iconv -f UTF-16 -t UTF-8 it" },
+		{ "\x7f" "ELF", 4, "a program" },
+	};
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (size >= formats[i].size &&
+		    memcmp(bytes, formats[i].magic, formats[i].size) == 0)
+			return formats[i].what;
+	return NULL;
+}
+
+/* Drop what is before the last INPUT_KEPT bytes, and the line that is cut by it. */
+static void keep_end(struct text *text)
+{
+	char *from = text->string + text->length - INPUT_KEPT;
+	char *newline = memchr(from, '\n', INPUT_KEPT);
+
+	from = newline ? newline + 1 : from;
+	text->length -= (size_t)(from - text->string);
+	memmove(text->string, from, text->length + 1);
+}
+
+struct input {
+	struct text text;
+	bool cut;	   /* only its end is there */
+	const char *wrong; /* what it is, if it is no text */
+};
+
+static void input_done(struct input *input)
+{
+	text_done(&input->text);
+}
+#define cleanup_input __attribute__((cleanup(input_done)))
+
+static int read_all(int fd, struct input *ret)
 {
 	char buffer[64 * 1024];
+	bool first = true;
 
 	for (;;) {
 		ssize_t n = read(fd, buffer, sizeof(buffer));
@@ -40,21 +92,27 @@ static int read_all(int fd, struct text *ret)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0;
-		if (ret->length + (size_t)n > INPUT_MAX)
-			return -EFBIG;
-		r = text_add(ret, buffer, (size_t)n);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		if (first)
+			ret->wrong = not_text(buffer, (size_t)n);
+		if (ret->wrong)
+			return -EINVAL;
+		first = false;
+		r = text_add(&ret->text, buffer, (size_t)n);
 		if (r < 0)
 			return r;
+		if (ret->text.length >= 2 * (size_t)INPUT_KEPT) {
+			keep_end(&ret->text);
+			ret->cut = true;
+		}
 	}
 }
 
-static int read_log(const char *path, const struct triage_systemd *systemd, struct log *log)
+static int read_log(const char *path, const struct triage_systemd *systemd, struct log *log,
+		    const char **ret_wrong)
 {
-	cleanup_text struct text text = { 0 };
+	cleanup_input struct input input = { 0 };
 	cleanup_fd int opened = -EBADF;
 	int fd = STDIN_FILENO, r;
 
@@ -63,9 +121,11 @@ static int read_log(const char *path, const struct triage_systemd *systemd, stru
 		if (fd < 0)
 			return -errno;
 	}
-	r = read_all(fd, &text);
-	if (r == 0 && text.length > 0)
-		r = triage_input_add(log, text.string, text.length);
+	r = read_all(fd, &input);
+	*ret_wrong = input.wrong;
+	log->cut = input.cut;
+	if (r == 0 && input.text.length > 0)
+		r = triage_input_add(log, input.text.string, input.text.length);
 	if (r == 0)
 		r = triage_input_add_systemd(log, systemd);
 	if (r == 0)
@@ -122,10 +182,10 @@ static int print_json(const struct log *log, const struct signature_finding *fin
 	for (unsigned bit = 1; bit <= finding->needs; bit <<= 1)
 		if (finding->needs & bit)
 			json_array_append_new(needs, json_string(signature_need_name(bit)));
-	json = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:i}", "verdict", verdict, "rule",
+	json = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:b}", "verdict", verdict, "rule",
 			 info->id, "class", info->class, "what", info->what, "evidence", lines,
 			 "needs", needs, "starts", (int)finding->starts, "shown_in",
-			 (int)finding->shown_in);
+			 (int)finding->shown_in, "cut", log->cut);
 	if (!json)
 		return -ENOMEM;
 	r = json_dumpf(json, stdout, JSON_INDENT(2));
@@ -142,7 +202,8 @@ static int print_text(const struct log *log, const struct signature_finding *fin
 
 	printf("verdict:  %s\nrule:     %s (%s)\nwhy:      %s\n", verdict, info->id, info->class,
 	       info->what);
-	printf("starts:   %u in the log, %u show it\n", finding->starts, finding->shown_in);
+	printf("starts:   %u in the log%s, %u show it\n", finding->starts,
+	       log->cut ? "'s end, which alone was read" : "", finding->shown_in);
 	printf("needs:    ");
 	for (unsigned bit = 1; bit <= finding->needs; bit <<= 1)
 		if (finding->needs & bit) {
@@ -166,10 +227,14 @@ static int judge(const char *path, const struct triage_systemd *systemd, bool as
 	cleanup_free char *verdict = NULL;
 	struct signature_evidence evidence;
 	struct signature_finding finding;
-	int r = read_log(path, systemd, &log);
+	const char *wrong = NULL;
+	int r = read_log(path, systemd, &log, &wrong);
 
 	if (r < 0) {
-		log_error("cannot read %s: %s", log_name(path), strerror(-r));
+		if (wrong)
+			log_error("cannot read %s: it is %s", log_name(path), wrong);
+		else
+			log_error("cannot read %s: %s", log_name(path), strerror(-r));
 		return EXIT_FAILED;
 	}
 	signature_find(&log, &finding, &evidence);

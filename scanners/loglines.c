@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/logframe.h"
 #include "scanners/logprefix.h"
 #include "scanners/logsender.h"
 #include "scanners/text.h"
@@ -197,6 +198,7 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		line.source = source;
 	}
 	line.level = log_level_of(text);
+	line.frame = log_frame_of(text);
 	if (entry && entry->invocation)
 		line.invocation = hash_of(entry->invocation);
 	return add_line(log, &line);
@@ -384,16 +386,23 @@ static int add_export(struct log *log, const char *text, size_t size)
 	return add_export_entry(log, &export);
 }
 
-/* Keep the last @lines_max lines of @text. */
+/* Keep the last @lines_max whole lines of @text, and no more than LOG_BYTES_MAX. */
 static const char *tail_of(struct log *log, const char *text, size_t size, size_t lines_max)
 {
-	const char *s = text + size;
+	const char *s = text + size, *newline = s;
 
-	for (size_t lines = 0; s > text; s--)
-		if (s[-1] == '\n' && ++lines > lines_max) {
-			log->cut = true;
-			break;
+	for (size_t lines = 0; s > text; s--) {
+		bool full = text + size - s >= LOG_BYTES_MAX;
+
+		if (s[-1] == '\n') {
+			newline = s;
+			full |= ++lines > lines_max;
 		}
+		if (full) {
+			log->cut = true;
+			return newline;
+		}
+	}
 	return s;
 }
 

@@ -35,6 +35,8 @@ struct log_line {
 	uint32_t pid;	    /* 0: not known */
 	uint32_t invocation; /* hash of the journal's id, 0: not known */
 	uint32_t start;	    /* which start of containerd, from 0 */
+	bool after_boot;    /* containerd said in this start that it was up */
+	unsigned frame;	    /* of enum log_frame */
 	const char *raw;    /* as it was given */
 	const char *text;   /* without prefix and colours, quotes not escaped */
 	const char *sender; /* name of the process or of the unit, "" if not known */
@@ -45,13 +47,14 @@ struct log {
 	struct log_line *lines;
 	size_t count, room;
 	uint32_t starts; /* seen in the lines */
-	bool cut;	 /* lines were left out: LOG_LINES_MAX */
+	bool cut;	 /* lines were left out: LOG_LINES_MAX, LOG_BYTES_MAX */
 	char **memory;	 /* what the lines point into */
 	size_t memory_count, memory_room;
 };
 
 enum {
 	LOG_LINES_MAX = 20000, /* the last ones are kept */
+	LOG_BYTES_MAX = 32 * 1024 * 1024, /* and no more of them than this */
 	LOG_LINE_MAX = 16 * 1024, /* longer lines are cut */
 };
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/logframe.h"
 #include "scanners/logorder.h"
-#include "scanners/logpanic.h"
 #include "scanners/text.h"
 
 #define CONTAINERD "containerd"
@@ -291,12 +291,26 @@ static void settle_unit_words(struct log *log)
 			log->lines[i].source = LOG_SYSTEMD;
 }
 
-static bool is_host(const struct log *log, const char *name)
+/* The first few names of hosts: a log is of one, or of some. */
+struct hosts {
+	const char *names[16];
+	size_t count;
+};
+
+static bool is_host(const struct hosts *hosts, const char *name)
 {
-	for (size_t i = 0; i < log->count; i++)
-		if (*log->lines[i].host && strcmp(log->lines[i].host, name) == 0)
+	for (size_t i = 0; i < hosts->count; i++)
+		if (strcmp(hosts->names[i], name) == 0)
 			return true;
 	return false;
+}
+
+static void collect_hosts(const struct log *log, struct hosts *ret)
+{
+	ret->count = 0;
+	for (size_t i = 0; i < log->count && ret->count < ARRAY_SIZE(ret->names); i++)
+		if (*log->lines[i].host && !is_host(ret, log->lines[i].host))
+			ret->names[ret->count++] = log->lines[i].host;
 }
 
 /*
@@ -306,7 +320,9 @@ static bool is_host(const struct log *log, const char *name)
 static void settle_unnamed(struct log *log)
 {
 	enum log_source source = LOG_BARE;
+	struct hosts hosts;
 
+	collect_hosts(log, &hosts);
 	for (size_t i = 0; i < log->count; i++)
 		if (log->lines[i].source == LOG_SYSTEMD &&
 		    strstr(log->lines[i].text, "ain process exited"))
@@ -315,7 +331,7 @@ static void settle_unnamed(struct log *log)
 		struct log_line *line = &log->lines[i];
 
 		if (line->source == LOG_OTHER && line->pid != 0 && !*line->host &&
-		    is_host(log, line->sender))
+		    is_host(&hosts, line->sender))
 			line->source = source;
 	}
 }
@@ -335,7 +351,7 @@ static void settle_bare(struct log *log)
 			continue;
 		own |= log_word_is_own(line->text);
 		foreign |= is_foreign_word(line->text) || is_klog(line->raw) ||
-			   log_frame_is_foreign(line->text) || log_frame_is_unknown(line->text);
+			   line->frame & (LOG_FRAME_FOREIGN | LOG_FRAME_UNKNOWN);
 	}
 	for (size_t i = 0; i < log->count && own && !foreign; i++)
 		if (log->lines[i].source == LOG_BARE)
@@ -361,6 +377,7 @@ static bool ends_start(const struct log_line *line)
 /* What is known of the start that the lines seen last belong to. */
 struct current {
 	uint32_t invocation, pid;
+	bool booted;	/* containerd said that it was up */
 	bool announced; /* by "starting containerd" */
 	bool begun;	/* something was said that only a start can say */
 };
@@ -410,6 +427,8 @@ static void divide_into_starts(struct log *log)
 		current.announced |= announces(line);
 		current.begun |= ends_start(line);
 		line->start = start;
+		line->after_boot = current.booted;
+		current.booted |= strstr(line->text, "containerd successfully booted") != NULL;
 	}
 	log->starts = log->count > 0 ? start + 1 : 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/logframe.h"
 #include "scanners/logpanic.h"
 
 void sighting_keep(struct signature_evidence *evidence, size_t index)
@@ -352,13 +353,20 @@ bool sighting_has_problem(const struct sighting *s)
 	return false;
 }
 
+static bool says_exit(const struct log_line *line)
+{
+	return line->source == LOG_SYSTEMD && (strstr(line->text, "ain process exited") ||
+					       strstr(line->text, "ailed with result"));
+}
+
 /*
- * All that a start without a READY complains of is missing checkpoints. (As one
- * warning among others it is nothing: CRI goes on with an unknown status.)
+ * All that a start which came to an end complains of is missing checkpoints; or
+ * somebody took pains to quote just that. (As one warning among others, or of a
+ * start that goes on, it is nothing: CRI continues with an unknown status.)
  */
 bool sees_container_status(const struct sighting *s, struct signature_evidence *evidence)
 {
-	bool seen = false;
+	bool seen = false, ended = false, more = false;
 
 	if (sighting_booted(s))
 		return false;
@@ -367,6 +375,8 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 
 		if (line->source == LOG_SYSTEMD && strstr(line->text, "timed out"))
 			return false;
+		ended |= says_exit(line);
+		more |= line->source == LOG_CONTAINERD && !is_problem(line);
 		if (!is_problem(line))
 			continue;
 		if (!strstr(line->text, "Failed to load container status for") ||
@@ -375,7 +385,7 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 		seen = true;
 		sighting_keep(evidence, i);
 	}
-	return seen;
+	return seen && (ended || !more);
 }
 
 /* Go's runtime gives up: "fatal error: …" of any kind but a page that could not be read. */
@@ -430,8 +440,8 @@ bool sees_other_process(const struct sighting *s, struct signature_evidence *evi
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
 
-		if (log_frame_is_foreign(line->text) ||
-		    (line->source == LOG_BARE && log_frame_is_unknown(line->text)) ||
+		if (line->frame & LOG_FRAME_FOREIGN ||
+		    (line->source == LOG_BARE && line->frame & LOG_FRAME_UNKNOWN) ||
 		    (line->source == LOG_BARE && is_busy_stranger(line->text))) {
 			seen = true;
 			sighting_keep(evidence, i);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/logframe.h"
 #include "scanners/logpanic.h"
 #include "scanners/text.h"
 
@@ -231,11 +232,11 @@ bool sees_bolt_dump(const struct sighting *s, struct signature_evidence *evidenc
 
 		if (line->source == LOG_OTHER)
 			continue;
-		if (log_frame_is_foreign(line->text))
+		if (line->frame & LOG_FRAME_FOREIGN)
 			return false;
-		if (bolt == SIZE_MAX && log_frame_is_bolt(line->text))
+		if (bolt == SIZE_MAX && line->frame & LOG_FRAME_BOLT)
 			bolt = i;
-		if (log_frame_is_own(line->text))
+		if (line->frame & LOG_FRAME_OWN)
 			own = i;
 	}
 	if (bolt == SIZE_MAX || own == SIZE_MAX)

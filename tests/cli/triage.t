@@ -33,6 +33,22 @@ is "no control character gets through" \
         "$tool" triage - | tr -d '\n -~' | wc -c)" 0
 
 fails "a missing file is an error" "$tool" triage /nonexistent
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+gzip -c "$panic" >"$work/panic.gz"
+fails "a compressed log is an error" "$tool" triage "$work/panic.gz"
+like "which says what to do" "$("$tool" triage - <"$work/panic.gz" 2>&1)" 'compressed: zcat it'
+like "UTF-16 is named" "$(printf '\377\376p\000' | "$tool" triage - 2>&1)" 'UTF-16'
+is "an empty log decides nothing" "$("$tool" triage --format=json /dev/null | field verdict)" undecided
+is "zeroes that a power cut left are passed over" \
+    "$({ head -c 5000 /dev/zero; echo; cat "$panic"; } | "$tool" triage --format=json - | field verdict)" \
+    quarantine-root
+# Of 130 MiB before the panic only the end is read, and that is said.
+large=$({ yes 'Nov 23 10:00:01 node etcd[7]: hello' | head -c 136314880; echo; cat "$panic"; } |
+    "$tool" triage --format=json -)
+is "the end of a large log is judged" "$(field verdict <<<"$large")" quarantine-root
+is "and it is said to be the end" "$(field cut <<<"$large")" true
+
 fails "an unknown format is an error" "$tool" triage --format=yaml "$panic"
 fails "no file is an error" "$tool" triage
 ok "help" "$tool" triage --help
