@@ -114,6 +114,7 @@ static bool is_bolt_text(const char *text)
 		"unexpected bucket header flag",
 		"misplaced bucket header: ",
 		"inline bucket non-zero page access",
+		"write: circular dependency occurred",
 	};
 
 	return text_has_any(text, words, ARRAY_SIZE(words)) ||
