@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,4 +20,11 @@ int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint
 	if (fd < 0)
 		return -errno;
 	return (int)fd;
+}
+
+int sys_fiemap(int fd, struct fiemap *map)
+{
+	long r = syscall(SYS_ioctl, fd, FS_IOC_FIEMAP, map);
+
+	return r < 0 ? -errno : 0;
 }

@@ -15,4 +15,12 @@
  */
 int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 
+/*
+ * ioctl(2) FS_IOC_FIEMAP: where the content of @fd lies, into @map, whose
+ * fm_start, fm_length, fm_flags and fm_extent_count are set. Returns 0, or a
+ * negative errno: -EOPNOTSUPP where the file system cannot tell.
+ */
+struct fiemap;
+int sys_fiemap(int fd, struct fiemap *map);
+
 #endif

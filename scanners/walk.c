@@ -6,11 +6,13 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/param.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/dirahead.h"
 #include "scanners/dirstack.h"
 
 enum {
@@ -31,6 +33,9 @@ struct job {
 	char name[NAME_MAX + 1]; /* empty: the parent itself */
 };
 
+/* Is reading ahead called for? The first worker to see it opens what is needed. */
+enum { AHEAD_OFF, AHEAD_WANTED, AHEAD_OPENING, AHEAD_ON };
+
 struct walk {
 	struct walk_options options;
 	atomic_uint refs;
@@ -45,6 +50,9 @@ struct walk {
 	unsigned head;
 	atomic_uint queued;
 	unsigned busy, running, started;
+
+	atomic_int ahead_state;
+	struct dirahead ahead;
 };
 
 struct worker {
@@ -79,6 +87,7 @@ static void walk_unref(struct walk *walk)
 	(void)pthread_mutex_destroy(&walk->mutex);
 	(void)pthread_cond_destroy(&walk->work);
 	(void)pthread_cond_destroy(&walk->ended);
+	dirahead_close(&walk->ahead);
 	free(walk);
 }
 
@@ -172,6 +181,19 @@ static bool offer(struct worker *w, const char *name, uint64_t tag)
 	return taken;
 }
 
+static void read_ahead(struct walk *walk, int fd)
+{
+	int state = atomic_load_explicit(&walk->ahead_state, memory_order_acquire);
+
+	if (state == AHEAD_WANTED &&
+	    atomic_compare_exchange_strong(&walk->ahead_state, &state, AHEAD_OPENING)) {
+		state = dirahead_open(fd, &walk->ahead) == 0 ? AHEAD_ON : AHEAD_OFF;
+		atomic_store_explicit(&walk->ahead_state, state, memory_order_release);
+	}
+	if (state == AHEAD_ON)
+		dirahead_hint(&walk->ahead, fd);
+}
+
 static int descend(struct worker *w, const struct open_dir *parent, const char *name,
 		   uint64_t tag)
 {
@@ -183,6 +205,7 @@ static int descend(struct worker *w, const struct open_dir *parent, const char *
 		return 0;
 	if (fd < 0)
 		return fd;
+	read_ahead(w->walk, fd);
 	dir = open_dir_new(fd);
 	if (!dir)
 		return -ENOMEM;
@@ -392,7 +415,18 @@ struct governor {
 	uint64_t deadline, last_wall, last_cpu, last_progress;
 	unsigned tick_msec;
 	uint64_t cores;
+	long disk_reads; /* at the start */
+	bool cold;
 };
+
+/* Of this process, as far as the kernel accounts for them; else 0. */
+static long disk_reads(void)
+{
+	struct rusage usage = { 0 };
+
+	(void)getrusage(RUSAGE_SELF, &usage); /* cannot fail with these arguments */
+	return usage.ru_inblock;
+}
 
 /* Twice as many while the cores are idle, for then the disk is what they wait for. */
 static void adapt(struct walk *walk, struct governor *g, uint64_t wall)
@@ -400,6 +434,10 @@ static void adapt(struct walk *walk, struct governor *g, uint64_t wall)
 	uint64_t cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID);
 	uint64_t could = (wall - g->last_wall) * MIN(g->cores, walk->started);
 
+	if (!g->cold && disk_reads() != g->disk_reads) {
+		g->cold = true;
+		atomic_store(&walk->ahead_state, AHEAD_WANTED);
+	}
 	if ((cpu - g->last_cpu) * 100 < could * WAITING_PERCENT) {
 		for (unsigned n = walk->started; n > 0 && walk->started < WORKERS_MAX; n--)
 			if (add_worker(walk) < 0)
@@ -432,6 +470,7 @@ static bool govern(struct walk *walk, uint64_t start)
 		.last_cpu = now_usec(CLOCK_PROCESS_CPUTIME_ID),
 		.last_progress = start,
 		.tick_msec = TICK_MSEC,
+		.disk_reads = disk_reads(),
 		.cores = (uint64_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1),
 	};
 	uint64_t wall = start;
@@ -466,6 +505,7 @@ static struct walk *walk_new(int dirfd, const struct walk_options *options, int 
 		free(walk);
 		return NULL;
 	}
+	walk->ahead.device = -EBADF;
 	walk->queue[0].parent = open_dir_new(fd);
 	if (!walk->queue[0].parent) {
 		free(walk);

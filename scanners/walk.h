@@ -6,7 +6,8 @@
  *
  * Flat in memory: directories wait in a short queue, a worker goes down by itself
  * (scanners/dirstack.h) where the queue is full. Workers are added while they wait for the disk instead of the
- * processor: a cold cache wants many, a warm one as many as there are cores.
+ * processor: a cold cache wants many, a warm one as many as there are cores; and
+ * from the first read of the disk on, directories are read ahead (scanners/dirahead.h).
  */
 #ifndef SCANNERS_WALK_H
 #define SCANNERS_WALK_H

@@ -1,0 +1,114 @@
+#include "scanners/dirahead.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/sys.h"
+#include "scanners/text.h"
+
+enum {
+	UEVENT_MAX = 4096,
+	EXTENTS = 8,		/* of a directory that are asked for, … */
+	WINDOWS_PER_EXTENT = 16, /* … and how much of each */
+	TRIAL = 64,		/* windows, after which … */
+	WORTH = 4,		/* … each must have served so many directories */
+};
+
+/* "DEVNAME=" of /sys/dev/block/M:m/uevent: there is no /dev/block without udev. */
+static char *device_path(dev_t dev)
+{
+	cleanup_free char *uevent = NULL, *content = NULL;
+	const char *name;
+
+	uevent = text_print("/sys/dev/block/%u:%u/uevent", major(dev), minor(dev));
+	if (!uevent || dir_read_path(uevent, UEVENT_MAX, &content, NULL) < 0)
+		return NULL;
+	name = strstr(content, "DEVNAME=");
+	if (!name || (name != content && name[-1] != '\n'))
+		return NULL;
+	name += strlen("DEVNAME=");
+	return text_print("/dev/%.*s", (int)strcspn(name, "\n"), name);
+}
+
+int dirahead_open(int dirfd, struct dirahead *ret)
+{
+	cleanup_free char *path = NULL;
+	cleanup_fd int fd = -EBADF;
+	struct statfs fs;
+	struct stat dir, device;
+
+	if (fstatfs(dirfd, &fs) < 0 || fstat(dirfd, &dir) < 0)
+		return -errno;
+	if (fs.f_type != EXT4_SUPER_MAGIC)
+		return -EOPNOTSUPP;
+	path = device_path(dir.st_dev);
+	if (!path)
+		return -ENODEV;
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &device) < 0)
+		return -errno;
+	if (!S_ISBLK(device.st_mode) || device.st_rdev != dir.st_dev)
+		return -ENODEV;
+	ret->device = take_fd(&fd);
+	return 0;
+}
+
+/* Was it asked for just now? If not, it is from now on. */
+static bool was_asked(struct dirahead *ahead, uint64_t window)
+{
+	atomic_uint_fast64_t *slot = &ahead->recent[window % DIRAHEAD_RECENT];
+
+	return atomic_exchange_explicit(slot, window + 1, memory_order_relaxed) == window + 1;
+}
+
+static void ask(struct dirahead *ahead, uint64_t from, uint64_t length)
+{
+	uint64_t first = from / DIRAHEAD_WINDOW;
+	uint64_t end = howmany(from + length, DIRAHEAD_WINDOW);
+
+	for (uint64_t w = first; w < MIN(end, first + WINDOWS_PER_EXTENT); w++) {
+		if (was_asked(ahead, w))
+			continue;
+		atomic_fetch_add_explicit(&ahead->windows, 1, memory_order_relaxed);
+		if (posix_fadvise(ahead->device, (off_t)(w * DIRAHEAD_WINDOW), DIRAHEAD_WINDOW,
+				  POSIX_FADV_WILLNEED) != 0)
+			atomic_store(&ahead->useless, true);
+	}
+}
+
+void dirahead_hint(struct dirahead *ahead, int fd)
+{
+	struct {
+		struct fiemap map;
+		struct fiemap_extent extents[EXTENTS];
+	} request = { .map = { .fm_length = FIEMAP_MAX_OFFSET, .fm_extent_count = EXTENTS } };
+	unsigned long directories, windows;
+
+	if (ahead->device < 0 || atomic_load_explicit(&ahead->useless, memory_order_relaxed))
+		return;
+	if (sys_fiemap(fd, &request.map) < 0) {
+		atomic_store(&ahead->useless, true);
+		return;
+	}
+	for (unsigned i = 0; i < MIN(request.map.fm_mapped_extents, (unsigned)EXTENTS); i++)
+		ask(ahead, request.extents[i].fe_physical, request.extents[i].fe_length);
+	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
+	windows = atomic_load_explicit(&ahead->windows, memory_order_relaxed);
+	/* Far apart, as on a disk that was nearly full: reads of single blocks are cheaper. */
+	if (windows >= TRIAL && directories < windows * WORTH)
+		atomic_store(&ahead->useless, true);
+}
+
+void dirahead_close(struct dirahead *ahead)
+{
+	cleanup_close(&ahead->device);
+	ahead->device = -EBADF;
+}
