@@ -174,6 +174,13 @@ static void show_shims(const struct facts *f, const struct output *out)
 		    f->shims.hung, f->shims.complete ? "" : " (not all could be asked)");
 }
 
+static void show_tmpmounts(const struct facts *f, const struct output *out)
+{
+	if (f->tmpmounts.looked)
+		say(out, "left mounted in tmpmounts by containerd: %u%s%s, by others: %u", f->tmpmounts.own,
+		    f->tmpmounts.own ? ", first of type " : "", f->tmpmounts.type, f->tmpmounts.others);
+}
+
 static void show_cri(const struct facts *f, const struct output *out)
 {
 	static const char *const words[] = { "nothing was wrong", "READY without CRI",
@@ -193,6 +200,7 @@ static const struct {
 	{ SHOW_HISTORY, show_history }, { SHOW_LEFTOVERS, show_leftovers },
 	{ SHOW_LOG, show_log },	      { SHOW_SNAPSHOTS, show_snapshots },
 	{ SHOW_SHIMS, show_shims },   { SHOW_CRI, show_cri },
+	{ SHOW_TMPMOUNTS, show_tmpmounts },
 };
 
 static void show_evidence(const struct facts *f, const struct decision *d, const struct output *out)
@@ -208,6 +216,7 @@ static const struct {
 	unsigned step;
 	const char *name, *words;
 } steps[] = {
+	{ STEP_TMPMOUNTS, "tmpmounts", "move the stuck temporary mounts aside; unmount them in the background" },
 	{ STEP_DEFER, "defer", "move aside what containerd would delete inside its start" },
 	{ STEP_FREE_STATE, "free-state", "end the pods of dead and hung shims, move their bundles aside" },
 	{ STEP_RESTART, "restart", "restart containerd once; what is found then, under the lock, is cured" },

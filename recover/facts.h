@@ -68,6 +68,7 @@ struct facts {
 		uint32_t quarantines; /* kept at present */
 		bool restarted; /* containerd was, for a cure, since it was last healthy */
 		bool freed; /* the state directory was, since containerd was last healthy */
+		bool tmpmounts; /* were set aside, since containerd was last healthy */
 	} history;
 	struct {
 		int32_t error; /* negative errno of looking at it; 0: seen */
@@ -139,6 +140,12 @@ struct facts {
 		uint32_t predicted_msec; /* what the dead ones will cost the next start */
 		uint32_t allowed_msec;	 /* the share of TimeoutStartSec= that is theirs */
 	} shims;
+	/* What containerd would unmount first of all: scanners/tmpmounts.h. */
+	struct {
+		bool looked; /* the last start timed out */
+		uint32_t own, others;
+		char type[32]; /* file system of the first */
+	} tmpmounts;
 	struct {
 		uint32_t state; /* enum facts_cri, of the start that is up, else of the last one */
 		bool up;	/* that start is up */

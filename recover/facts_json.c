@@ -44,6 +44,7 @@ static const struct member {
 	M(history, hold, BOOLEAN), M(history, cooling_down, BOOLEAN),
 	M(history, cooldown_left_sec, UINT64), M(history, quarantines, UINT32),
 	M(history, freed, BOOLEAN), M(history, restarted, BOOLEAN),
+	M(history, tmpmounts, BOOLEAN),
 	M(root, error, INT32), M(root, is_link, BOOLEAN), M(root, is_mount_point, BOOLEAN),
 	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN),
 	E(root, mount_missing, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
@@ -72,6 +73,8 @@ static const struct member {
 	M(shims, looked, BOOLEAN), M(shims, complete, BOOLEAN), M(shims, dead, UINT32),
 	M(shims, hung, UINT32), M(shims, kill_hung, BOOLEAN), M(shims, predicted_msec, UINT32),
 	M(shims, allowed_msec, UINT32),
+	M(tmpmounts, looked, BOOLEAN), M(tmpmounts, own, UINT32), M(tmpmounts, others, UINT32),
+	M(tmpmounts, type, TEXT),
 	E(cri, state, cri_names), M(cri, up, BOOLEAN),
 #undef M
 #undef E

@@ -15,6 +15,7 @@
 #include "recover/log.h"
 #include "recover/report.h"
 #include "recover/sweep.h"
+#include "recover/tmpmounts.h"
 #include "recover/ticket.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
@@ -108,6 +109,8 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 		r = aftermath_salvage_pause(config, policy, place, ticket, &salvage);
 	wants_salvage = wants_salvage && r == 0;
 	first_error = r;
+	r = tmpmounts_detach(ticket);
+	first_error = first_error ?: r;
 	if (wants_sweep(ticket)) {
 		r = sweep_ticket(config, policy, ticket);
 		first_error = first_error ?: r;

@@ -24,6 +24,7 @@
 #include "recover/quarantine.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
+#include "recover/tmpmounts.h"
 #include "scanners/bolt.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -169,6 +170,19 @@ static void defer(struct situation *s, const struct decision *decision)
 			    report.moved, report.entries, report.id);
 }
 
+static void move_tmpmounts(struct situation *s, const struct decision *decision)
+{
+	char id[TICKET_ID];
+	int r = tmpmounts_set_aside(s, decision, id);
+
+	if (r < 0)
+		log_error("cannot move the temporary mounts aside: %s; containerd starts with them",
+			  strerror(-r));
+	else
+		log_warning("%u temporary mounts that containerd could not unmount are set aside as %s; "
+			    "nothing else is touched", s->facts.tmpmounts.own, id);
+}
+
 static void free_shims(struct situation *s, const struct decision *decision)
 {
 	struct free_report report = { 0 };
@@ -227,6 +241,8 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 		act(&s, &decision, &begun, since);
 		return;
 	}
+	if (decision.steps & STEP_TMPMOUNTS)
+		move_tmpmounts(&s, &decision);
 	if (decision.steps & STEP_DEFER)
 		defer(&s, &decision);
 	if (decision.steps & STEP_FREE_STATE)

@@ -22,6 +22,8 @@
 #include "scanners/dir.h"
 #include "scanners/expected_mount.h"
 #include "scanners/metadata.h"
+#include "scanners/text.h"
+#include "scanners/tmpmounts.h"
 
 #define META_DIR "io.containerd.metadata.v1.bolt"
 #define KUBERNETES_NAMESPACE "k8s.io"
@@ -134,6 +136,7 @@ static void look_at_history(struct situation *s, int records_fd)
 	f->history.hold = faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	f->history.freed = was_tried(s, records_fd, "free-state");
 	f->history.restarted = was_tried(s, records_fd, "restart");
+	f->history.tmpmounts = was_tried(s, records_fd, "tmpmounts");
 	r = history_last(records_fd, s->config.unit, "quarantine", &last);
 	if (r == 0)
 		return;
@@ -405,6 +408,27 @@ static void look_at_leftovers(struct situation *s)
 	f->leftovers.excessive = s->leftovers.entries >= f->leftovers.mark;
 }
 
+static bool last_timed_out(const struct facts *f)
+{
+	return f->ledger.last_failed && strcmp(f->ledger.last_result, "timeout") == 0;
+}
+
+/* Each start unmounts all it can: what is there behind one that timed out, it
+ * could not. */
+static void look_at_tmpmounts(struct situation *s)
+{
+	cleanup_free char *dir = text_print("%s/" TMPMOUNTS, s->place.root);
+	struct facts *f = &s->facts;
+	struct tmpmounts found;
+
+	if (!dir || !last_timed_out(f) || tmpmounts_scan(dir, &found) < 0)
+		return;
+	f->tmpmounts.looked = true;
+	f->tmpmounts.own = found.own;
+	f->tmpmounts.others = found.others;
+	SET_TEXT(f->tmpmounts.type, found.type);
+}
+
 /* A start that timed out may have waited for shims: ask them, for less long than
  * containerd would, since this is part of the start too. */
 static void look_at_shims(struct situation *s)
@@ -413,7 +437,7 @@ static void look_at_shims(struct situation *s)
 	uint64_t wait_msec = timeout * 1000 / SHIM_WAIT_SHARE;
 	struct facts *f = &s->facts;
 
-	if (!f->pods.looked || !f->ledger.last_failed || strcmp(f->ledger.last_result, "timeout") != 0)
+	if (!f->pods.looked || !last_timed_out(f))
 		return;
 	s->shims = calloc(s->inventory.sandbox_count + 1, sizeof(*s->shims));
 	if (!s->shims ||
@@ -467,8 +491,10 @@ static void look(struct situation *s, const struct situation_options *options)
 			count_root(s);
 	}
 	look_at_pods(s);
-	if (s->place.root_fd >= 0 && f->meta.under_lock)
+	if (s->place.root_fd >= 0 && f->meta.under_lock) {
 		look_at_leftovers(s);
+		look_at_tmpmounts(s);
+	}
 	look_at_shims(s);
 }
 

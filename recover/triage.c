@@ -116,6 +116,14 @@ static bool bloated_loop(const struct facts *f)
 	return timeout_loop(f) && f->count.looked && f->count.bloated;
 }
 
+/* Only what containerd itself made there, and once: it makes no such mounts while
+ * it starts. */
+static bool stuck_tmpmounts(const struct facts *f)
+{
+	return f->tmpmounts.looked && f->tmpmounts.own > 0 && f->tmpmounts.others == 0 &&
+	       !f->history.tmpmounts && f->meta.state != DB_DAMAGED && !f->taken.by_hand;
+}
+
 /* containerd waits for shims while it starts: only a start that timed out may
  * have done so in vain. Damage is another's to cure. */
 static bool shims_in_the_way(const struct facts *f)
@@ -299,6 +307,10 @@ const struct rule triage_rules[] = {
 	{ "snapshots-damaged", RULE_CURE, snapshots_damaged, FRESH_ROOT, SHOW_SNAPSHOTS | SHOW_LEDGER,
 	  "the snapshotter's metadata.db is damaged; it and meta.db are of use only together",
 	  "a sound metadata.db", "quarantine-root" },
+	{ "stuck-tmpmounts", RULE_CURE, stuck_tmpmounts, STEP_TMPMOUNTS | STEP_SWEEP | STEP_PURGE,
+	  SHOW_TMPMOUNTS | SHOW_LEDGER,
+	  "containerd ran out of time to start, and could not unmount its old temporary mounts",
+	  "a start that unmounts them", "partial:tmpmounts" },
 	{ "slow-deletions", RULE_CURE, slow_deletions, STEP_DEFER | STEP_PURGE,
 	  SHOW_LEFTOVERS | SHOW_LEDGER,
 	  "containerd would delete so much inside its start that the start takes too long",

@@ -18,6 +18,7 @@ enum triage_step {
 	STEP_DEFER = 1 << 4, /* move aside what containerd would delete inside its start */
 	STEP_FREE_STATE = 1 << 5, /* end the pods of dead and hung shims, bundles aside */
 	STEP_RESTART = 1 << 6, /* containerd, so that its start judges and cures */
+	STEP_TMPMOUNTS = 1 << 7, /* move the temporary mounts out of containerd's way */
 };
 
 enum rule_kind {
@@ -45,6 +46,7 @@ enum triage_evidence {
 	SHOW_SNAPSHOTS = 1 << 12,
 	SHOW_SHIMS = 1 << 13,
 	SHOW_CRI = 1 << 14,
+	SHOW_TMPMOUNTS = 1 << 15,
 };
 
 struct rule {

@@ -16,12 +16,14 @@ static __typeof__(mnt_table_next_fs) *sym_mnt_table_next_fs;
 static __typeof__(mnt_fs_get_target) *sym_mnt_fs_get_target;
 static __typeof__(mnt_fs_get_fstype) *sym_mnt_fs_get_fstype;
 static __typeof__(mnt_fs_get_fs_options) *sym_mnt_fs_get_fs_options;
+static __typeof__(mnt_fs_get_devno) *sym_mnt_fs_get_devno;
 
 static const struct dl_symbol symbols[] = {
 	DL_SYMBOL(mnt_new_table_from_file), DL_SYMBOL(mnt_unref_table),
 	DL_SYMBOL(mnt_new_iter),	    DL_SYMBOL(mnt_free_iter),
 	DL_SYMBOL(mnt_table_next_fs),	    DL_SYMBOL(mnt_fs_get_target),
 	DL_SYMBOL(mnt_fs_get_fstype),	    DL_SYMBOL(mnt_fs_get_fs_options),
+	DL_SYMBOL(mnt_fs_get_devno),
 };
 
 static int add(struct mounts *mounts, struct libmnt_fs *fs)
@@ -38,6 +40,7 @@ static int add(struct mounts *mounts, struct libmnt_fs *fs)
 	entry->path = strdup(path);
 	entry->type = strdup(type);
 	entry->options = strdup(options ? options : "");
+	entry->dev = sym_mnt_fs_get_devno(fs);
 	return entry->path && entry->type && entry->options ? 0 : -ENOMEM;
 }
 

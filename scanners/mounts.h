@@ -6,11 +6,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct mount_entry {
 	char *path; /* mount point */
 	char *options; /* of the file system: an overlay's directories */
 	char *type; /* file system, "overlay", "tmpfs", "nsfs" */
+	dev_t dev;
 };
 
 struct mounts {

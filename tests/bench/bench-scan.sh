@@ -29,7 +29,7 @@ clean() {
 trap clean EXIT
 
 truncate -s 16G "$dir/image"
-mkfs.ext4 -q -F -N $((entries * 5 / 4 + 10000)) "$dir/image"
+mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -N $((entries * 5 / 4 + 10000)) "$dir/image"
 mkdir "$dir/mnt"
 attach
 # Twenty snapshots of as many files each, as after twenty job pods.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # 300,000 files in a work directory that no task owns, and as many in a container
 # directory of CRI's without a record, a volume among it: moved out of containerd's
-# way before the first start fails. All that containerd keeps stays as it is.
+# way before the first start fails. All that containerd keeps stays as it is. Then
+# a temporary mount whose server does not answer, over which containerd's start hangs.
 # shellcheck source=tests/node/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -9,7 +10,8 @@ node_prepare deletions
 node_install
 node_policy '[quarantine]' 'grace = 1h'
 node_fast_restarts
-node_unit timeout 'TimeoutStartSec=6s'
+node_unit timeout 'TimeoutStartSec=6s' 'TimeoutStopSec=2s'
+cp "$BUILD/tests/helpers/silentfs" "$NODE/root/usr/local/bin/"
 node_boot
 node_ready
 node_pods old 5 >"$NODE/pods"
@@ -46,4 +48,33 @@ node_policy '[quarantine]' 'grace = 0s'
 ok "and purged when its time has come" node_run containerd-recover purge --urgent
 fails "nothing of it is left" test -e "$aside"
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
+
+# ---- stuck tmpmounts ---------------------------------------------------------
+
+timeouts() { node_log -u containerd | grep -c 'start operation timed out'; }
+# From the mount table alone: this test must not wait for that server either.
+temporary_mounts() { node_run grep -c "containerd-mount4711" /proc/self/mountinfo; }
+no_temporary_mount() { [ "$(temporary_mounts)" = 0 ]; }
+is_mounted() { [ "$(temporary_mounts)" = 1 ]; }
+
+node_policy '[quarantine]' 'grace = 1h'
+node_run mknod -m 600 /dev/fuse c 10 229
+node_run mkdir -p "$node_data/tmpmounts/containerd-mount4711"
+node_service silent /usr/local/bin/silentfs "$node_data/tmpmounts/containerd-mount4711"
+ok "a temporary mount whose server is silent" node_until 10 is_mounted
+node_census >"$NODE/counts"
+before=$(timeouts)
+node_crash
+ok "containerd answers CRI again" node_ready 60
+is "after one failed start" "$(($(timeouts) - before))" 1
+like "by rule stuck-tmpmounts" "$(node_log -u containerd)" "rule stuck-tmpmounts\)"
+ok "it is unmounted in the background" node_until 30 no_temporary_mount
+is "the same data root" "$(stat -c %i "$(node_path "$node_data")")" "$inode"
+is "the same images" "$(node_run ctr -n k8s.io images ls -q)" "$images"
+is "the pods still run" "$(node_census)" "$(cat "$NODE/counts")"
+ok "containerd made a new tmpmounts" test -d "$(node_path "$node_data")/tmpmounts"
+ok "the old one is aside" test -d "$(node_path "$(node_quarantine)")/root/tmpmounts/containerd-mount4711"
+node_policy '[quarantine]' 'grace = 0s'
+ok "and is purged when its time has come" node_run containerd-recover purge --urgent
+is "nothing of it is left" "$(node_quarantines)" ""
 tap_done

@@ -278,6 +278,43 @@ static struct facts logged(void)
 	return f;
 }
 
+/* Before the shims and before deletions, for containerd comes to it first. */
+static void test_stuck_tmpmounts_are_moved_once(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.ledger.failures = 1;
+	f.shims.looked = f.shims.complete = f.shims.kill_hung = true;
+	f.shims.hung = 1;
+	f.leftovers.looked = f.leftovers.excessive = true;
+	f.tmpmounts.looked = true;
+	f.tmpmounts.own = 1;
+	CHECK_STR(rule_of(&f), "stuck-tmpmounts");
+	CHECK(triage(&f).steps & STEP_TMPMOUNTS);
+	CHECK(!(triage(&f).steps & (STEP_CLEAR | STEP_QUARANTINE | STEP_FREE_STATE)));
+	f.history.cooling_down = true;
+	CHECK_STR(rule_of(&f), "stuck-tmpmounts");
+	f.config.automatic = false;
+	CHECK_STR(rule_of(&f), "not-automatic");
+	f.config.automatic = true;
+	f.meta.lock = LOCK_BY_OTHER;
+	CHECK_STR(rule_of(&f), "lock-held");
+	f.meta.lock = LOCK_FREE;
+	f.meta.state = DB_DAMAGED;
+	CHECK(strcmp(rule_of(&f), "stuck-tmpmounts") != 0);
+	f.meta.state = DB_SOUND;
+	f.leftovers.excessive = false;
+	f.tmpmounts.others = 1; /* somebody else's is not moved */
+	CHECK_STR(rule_of(&f), "hung-shims");
+	f.tmpmounts.others = 0;
+	f.history.tmpmounts = true; /* it did not help */
+	CHECK_STR(rule_of(&f), "hung-shims");
+	f.history.tmpmounts = false;
+	f.tmpmounts.own = 0;
+	CHECK_STR(rule_of(&f), "hung-shims");
+}
+
 static void test_the_log_alone_needs_a_loop_of_one_kind(void)
 {
 	struct facts f = logged();
@@ -402,6 +439,7 @@ int main(void)
 	RUN(test_each_cause_vetoes);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
+	RUN(test_stuck_tmpmounts_are_moved_once);
 	RUN(test_the_log_alone_needs_a_loop_of_one_kind);
 	RUN(test_a_cause_in_the_log_stops_a_guess_but_not_a_proof);
 	RUN(test_a_damaged_snapshotter_counts_under_the_lock);
