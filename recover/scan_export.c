@@ -61,11 +61,15 @@ static int put_entry(FILE *to, struct dirstack *stack, const char *name)
 
 	(void)fputs(",\n", to);
 	fd = dir_open_beneath(parent->fd, name);
+	if (fd == -EXDEV) { /* not to be looked at: its server may be silent */
+		(void)fputs("{\"name\":", to);
+		put_string(to, name);
+		(void)fputs(",\"excluded\":\"otherfs\"}", to);
+		return 0;
+	}
 	if (fd < 0) {
 		(void)put_info(to, parent->fd, name, name, &stx);
-		if (fd == -EXDEV)
-			(void)fputs(",\"excluded\":\"otherfs\"", to);
-		else if (S_ISDIR(stx.stx_mode))
+		if (S_ISDIR(stx.stx_mode))
 			(void)fputs(",\"read_error\":true", to);
 		(void)fputc('}', to);
 		return 0;

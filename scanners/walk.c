@@ -109,21 +109,26 @@ static bool tell(struct worker *w)
 	return atomic_load(&walk->stop);
 }
 
-static void measure(struct worker *w, int fd, const char *name)
-{
-	struct statx stx;
-
-	if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-		  STATX_BLOCKS, &stx) == 0)
-		w->seen.bytes += stx.stx_blocks * 512;
-	else if (errno != ENOENT)
-		note_error(w->walk, -errno);
-}
-
 /* What may be a directory; where the file system does not tell, opening does. */
 static bool may_be_dir(const struct dirent64 *entry)
 {
 	return entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
+}
+
+/* A directory by its fd: by its name it might be a mount, and its server silent. */
+static void measure(struct worker *w, int dirfd, const struct dirent64 *entry)
+{
+	cleanup_fd int fd = may_be_dir(entry) ? dir_open_beneath(dirfd, entry->d_name) : -ENOTDIR;
+	struct statx stx;
+
+	if (fd == -EXDEV)
+		return;
+	if (statx(fd < 0 ? dirfd : fd, fd < 0 ? entry->d_name : "",
+		  AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		  STATX_BLOCKS, &stx) == 0)
+		w->seen.bytes += stx.stx_blocks * 512;
+	else if (errno != ENOENT)
+		note_error(w->walk, -errno);
 }
 
 /*
@@ -145,7 +150,7 @@ static int next_dir(struct worker *w, const char **ret_name)
 			return r;
 		w->seen.entries++;
 		if (level->tag & WALK_MEASURE)
-			measure(w, level->dir->fd, entry->d_name);
+			measure(w, level->dir->fd, entry);
 		if (may_be_dir(entry)) {
 			*ret_name = entry->d_name;
 			return 1;

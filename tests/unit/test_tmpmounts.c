@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "recover/scan.h"
 #include "recover/tmpmounts.h"
 #include "scanners/cleanup.h"
 #include "scanners/tmpmounts.h"
@@ -189,6 +190,36 @@ static void test_the_last_unmount_that_hangs_is_cut(void)
 	(void)close(ticket.fd);
 }
 
+static void test_a_scan_passes_it_by(void)
+{
+	const struct root_size_options options = { .measure = true };
+	cleanup_root_size struct root_size size = { 0 };
+	char path[4200], *text = NULL;
+	size_t length = 0;
+	FILE *to = open_memstream(&text, &length);
+	cleanup_fd int root = -EBADF;
+	pid_t server;
+
+	make_mount_point("containerd-mount79", path);
+	server = serve(path, "fuse", "silent");
+	if (server < 0) {
+		tap_skip("no FUSE here");
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "%s/root", base);
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(root_size_scan(root, &options, &size), 0);
+	CHECK(size.walk.complete);
+	CHECK(size.walk.entries > 1);
+	CHECK_EQ(scan_export(root, "/r", to), 0);
+	CHECK_EQ(fclose(to), 0);
+	CHECK(strstr(text, "{\"name\":\"containerd-mount79\",\"excluded\":\"otherfs\"}") != NULL);
+	free(text);
+	end(server);
+	make_mount_point("containerd-mount79", path);
+	CHECK_EQ(umount2(path, MNT_DETACH), 0);
+}
+
 static void test_a_ticket_without(void)
 {
 	struct ticket ticket = { .fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
@@ -215,6 +246,7 @@ int main(void)
 	RUN(test_mounts_are_counted);
 	RUN(test_a_silent_one_is_unmounted_and_theirs_stays);
 	RUN(test_the_last_unmount_that_hangs_is_cut);
+	RUN(test_a_scan_passes_it_by);
 	RUN(test_a_ticket_without);
 	return tap_done();
 }
