@@ -18,15 +18,6 @@ static int write_to_file(void *data, const void *bytes, size_t size)
 	return file_write_all(*(int *)data, bytes, size);
 }
 
-static int verify(int store_fd, struct oci_image *oci)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < oci->blob_count && r == 0; i++)
-		r = oci_verify_blob(store_fd, &oci->blobs[i], NULL, NULL);
-	return r;
-}
-
 static int write_archive(int dirfd, const char *name, int store_fd,
 			 const struct salvage_image *image)
 {
@@ -38,8 +29,6 @@ static int write_archive(int dirfd, const char *name, int store_fd,
 	if (!temporary)
 		return -ENOMEM;
 	r = oci_image_read(store_fd, image->digest, &oci, &problem);
-	if (r == 0)
-		r = verify(store_fd, &oci);
 	if (r < 0)
 		return r;
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);

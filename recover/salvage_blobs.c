@@ -136,19 +136,18 @@ int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci,
 	char *problem = NULL;
 	int first = 0;
 
-	for (size_t i = 0; i < oci->blob_count && new_store_fd >= 0; i++) {
+	for (size_t i = 0; i < oci->blob_count; i++) {
 		const char *name = digest_hex(oci->blobs[i].digest);
-		int r;
+		int r = oci_verify_blob(store_fd, &oci->blobs[i], NULL, NULL);
 
-		if (!is_same_file(store_fd, new_store_fd, name))
+		if (r == 0 || r == -ENOMEM)
 			continue;
-		r = oci_verify_blob(new_store_fd, &oci->blobs[i], NULL, NULL);
-		if (r != -EBADMSG)
-			continue;
-		(void)unlinkat(new_store_fd, name, 0); /* a link of ours; the file stays in the quarantine */
+		/* A link of ours; the file stays in the quarantine. */
+		if (new_store_fd >= 0 && is_same_file(store_fd, new_store_fd, name))
+			(void)unlinkat(new_store_fd, name, 0);
 		if (first == 0)
 			problem = describe(&oci->blobs[i], r);
-		first = first ?: r;
+		first = -EBADMSG;
 	}
 	if (first < 0)
 		*ret_problem = problem;

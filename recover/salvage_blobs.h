@@ -44,8 +44,9 @@ void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *
 size_t salvage_blobs_unite(int store_fd, int new_store_fd, struct oci_image *oci);
 
 /*
- * After containerd refused the image: remove links to what is no longer what its
- * name says. Returns 0, or the problem as salvage_blobs_verify() does.
+ * After the image was refused: look at all blobs again, and remove the links to
+ * what is no longer what its name says. Returns 0, or the first problem as
+ * salvage_blobs_verify() does.
  */
 int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci, char **ret_problem);
 

@@ -16,6 +16,7 @@ static int add_blob(struct archive_out *out, int store_fd, const struct oci_blob
 {
 	cleanup_free char *name = text_print("blobs/sha256/%s", digest_hex(blob->digest));
 	cleanup_fd int fd = oci_open_blob(store_fd, blob->digest, blob->size);
+	cleanup_digest struct digest *digest = NULL;
 	int r;
 
 	if (fd < 0)
@@ -23,12 +24,17 @@ static int add_blob(struct archive_out *out, int store_fd, const struct oci_blob
 	if (!name)
 		return -ENOMEM;
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint */
-	r = archive_out_begin(out, name, blob->size);
+	r = digest_new(&digest);
+	if (r == 0)
+		r = archive_out_begin(out, name, blob->size);
 	while (r == 0) {
 		ssize_t n = read(fd, block, BLOCK);
 
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return digest_is(digest, digest_hex(blob->digest)) ? 0 : -EBADMSG;
+		digest_update(digest, block, (size_t)n);
 		r = archive_out_data(out, block, (size_t)n);
 	}
 	return r;

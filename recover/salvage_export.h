@@ -24,10 +24,11 @@ struct salvage_names {
 
 /*
  * Write @image of the store @store_fd, whose top is @digest, under each of
- * @names. Its blobs are the caller's to verify; the index, without which nobody
- * sees an image, is written last, and the names are chosen only then.
+ * @names. The index, without which nobody sees an image, is written last: if all
+ * that was written is what it should be, and under the names chosen only then.
  *
- * Returns 0, -EEXIST if none was wanted, or another negative errno.
+ * Returns 0, -EEXIST if no name was wanted, -EBADMSG for a blob that is not what
+ * its name says, or another negative errno.
  */
 int salvage_export(int store_fd, const char *digest, const struct oci_image *image,
 		   const struct salvage_names *names, archive_write_fn *write, void *data);

@@ -17,11 +17,11 @@ static const char *namespace_of(const struct metadata_image *image)
 }
 
 /* "sha256:<id of the configuration>" is a name that CRI makes by itself. */
-static bool is_own_name(const struct metadata_image *image)
+static bool is_own_name(const char *name)
 {
 	static const char prefix[] = "sha256:";
 
-	return strncmp(image->name, prefix, strlen(prefix)) == 0;
+	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 static bool same(const char *a, const char *b)
@@ -151,7 +151,7 @@ static int add_image(struct salvage *salvage, const struct metadata_image *from)
 static bool wants_own_name(const struct salvage *salvage, const struct metadata *metadata,
 			   const struct metadata_image *from)
 {
-	return is_own_name(from) && from->digest && !metadata->carved &&
+	return is_own_name(from->name) && from->digest && !metadata->carved &&
 	       !find(salvage, namespace_of(from), from->digest);
 }
 
@@ -164,7 +164,7 @@ static int add_used_names(struct salvage *salvage, const struct metadata *metada
 		const struct metadata_container *container = &metadata->containers[i];
 		const struct metadata_image image = { .ns = container->ns, .name = container->image };
 
-		if (image.name && !is_own_name(&image) && !find_named(salvage, image.ns, image.name))
+		if (image.name && !is_own_name(image.name) && !find_named(salvage, image.ns, image.name))
 			r = add_image(salvage, &image);
 	}
 	return r;
@@ -175,7 +175,7 @@ static int add_images(struct salvage *salvage, const struct metadata *metadata)
 	int r = 0;
 
 	for (size_t i = 0; i < metadata->image_count && r == 0; i++)
-		if (!is_own_name(&metadata->images[i]))
+		if (!is_own_name(metadata->images[i].name))
 			r = add_image(salvage, &metadata->images[i]);
 	for (size_t i = 0; i < metadata->image_count && r == 0; i++)
 		if (wants_own_name(salvage, metadata, &metadata->images[i]))
@@ -269,6 +269,8 @@ static int list_to_pull(const struct salvage *salvage, struct text *to)
 			cleanup_free char *line =
 				text_print("%s %s\n", image->ns ?: "-", image->names[n]);
 
+			if (is_own_name(image->names[n]))
+				continue; /* no registry knows it */
 			r = line ? text_add_string(to, line) : -ENOMEM;
 		}
 	}

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Writes an image with many small files for `ctr images import`, as an OCI layout.
 
-usage: bigimage.py OUT NAME FILES [BYTES]
+usage: bigimage.py OUT NAME FILES [BYTES [PROGRAM]]
 
-BYTES, default 1000, is the size of each file. The archive has one more member,
+BYTES, default 1000, is the size of each file. PROGRAM is in it as /pause. The archive has one more member,
 layer-digest: the hex digits of its layer's digest.
 """
 
@@ -18,25 +18,28 @@ import tarfile
 FILES_PER_DIRECTORY = 100
 
 
-def add(archive, name, data):
+def add(archive, name, data, mode=0o644):
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), 0o644
+    entry.size, entry.mode = len(data), mode
     archive.addfile(entry, io.BytesIO(data))
 
 
-def make_layer(name, files, size):
+def make_layer(name, files, size, program):
     noise = random.Random(name)
     block = noise.randbytes(size)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for number in range(files):
             add(archive, f"data/{number // FILES_PER_DIRECTORY}/{number}", block[:-8] + noise.randbytes(8))
+        if program:
+            with open(program, "rb") as file:
+                add(archive, "pause", file.read(), 0o755)
     return out.getvalue()
 
 
-def main(out, name, files, size=1000):
+def main(out, name, files, size=1000, program=None):
     machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-    layer = make_layer(name, int(files), int(size))
+    layer = make_layer(name, int(files), int(size), program)
     config = json.dumps({
         "architecture": machine, "os": "linux", "config": {},
         "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},

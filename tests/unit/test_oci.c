@@ -243,6 +243,26 @@ static void test_export_of_names_that_are_wanted(void)
 	}
 }
 
+/* However it came about: what is written is looked at, not what was verified. */
+static void test_export_of_what_changed(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	cleanup_free char *tar = NULL;
+	char *names[] = { (char *)"x" }, *problem;
+	struct image image;
+	size_t size = 0;
+	FILE *to = open_memstream(&tar, &size);
+
+	put_image("changes", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(file_replace(store, image.layer[1] + 7, "LAYER changes 1", 15, 0600), 0);
+	CHECK_EQ(salvage_export(store, image.manifest, &oci,
+				&(struct salvage_names){ names, 1, NULL, NULL }, append, to),
+		 -EBADMSG);
+	CHECK_EQ(fclose(to), 0);
+	CHECK(memmem(tar, size, "index.json", 10) == NULL);
+}
+
 /* ---- blobs on their way ---- */
 
 static int new_store = -EBADF;
@@ -381,7 +401,7 @@ static void test_what_changes_later_is_unlinked(void)
 	CHECK_EQ(file_replace(new_store, image.layer[1] + 7, "whatever", 8, 0600), 0);
 	free(problem);
 	problem = NULL;
-	CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), 0);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), -EBADMSG);
 	CHECK(inode_in(new_store, image.layer[1]) != 0);
 }
 
@@ -419,6 +439,7 @@ int main(void)
 	RUN(test_export);
 	RUN(test_export_ends_with_its_writer);
 	RUN(test_export_of_names_that_are_wanted);
+	RUN(test_export_of_what_changed);
 	RUN(test_blobs_are_linked);
 	RUN(test_what_changed_since_is_not_linked);
 	RUN(test_what_others_may_write_is_not_linked);
