@@ -22,6 +22,8 @@
 #include "scanners/in_place.h"
 #include "scanners/dir.h"
 
+enum { PASSES_MAX = 10 };
+
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
 /* Who runs containers under names of his own may have made one again. Returns a
@@ -126,8 +128,14 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 	return first_error;
 }
 
+static bool wants_work(const struct ticket *ticket)
+{
+	return aftermath_wants_salvage(ticket) || wants_sweep(ticket);
+}
+
+/* Whether there was anything to do, in *@ret_worked. */
 static int finish_all(const struct config *config, const struct policy *policy,
-		      const struct data_root *place)
+		      const struct data_root *place, bool *ret_worked)
 {
 	cleanup_tickets char **ids = NULL;
 	int first_error = 0;
@@ -139,8 +147,10 @@ static int finish_all(const struct config *config, const struct policy *policy,
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		r = ticket_open(place, *id, &ticket);
-		if (r == 0)
+		if (r == 0) {
+			*ret_worked |= wants_work(&ticket);
 			r = finish_ticket(config, policy, place, &ticket);
+		}
 		if (r < 0)
 			log_warning("quarantine %s: %s", log_name(*id), strerror(-r));
 		if (r < 0 && r != -EBADMSG && first_error == 0)
@@ -167,14 +177,31 @@ static int prune(const struct data_root *place, const struct policy *policy)
 	return report_prune_old(place, records_fd, policy);
 }
 
-int finish_command(int argc, char **argv)
+/* All of it once, as the node is now. */
+static int finish_once(const struct cli *cli, const struct policy *policy, bool *ret_worked)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_config struct config config = { 0 };
+	int r = config_read(&cli->paths, &config), freed = r < 0 ? r : finish_freed(&config);
+
+	if (r == 0)
+		r = data_root_open(config.root, &place);
+	if (r == 0)
+		r = finish_all(&config, policy, &place, ret_worked);
+	if (r == 0 && prune(&place, policy) < 0)
+		log_warning("the records of old incidents could not be deleted");
+	if (r == 0 && policy->salvage_keep_archive)
+		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
+	return r < 0 ? r : freed;
+}
+
+int finish_command(int argc, char **argv)
+{
 	cleanup_free char *problem = NULL;
 	struct policy policy;
+	bool worked = true;
 	struct cli cli;
-	int freed, r;
+	int r;
 
 	r = cli_parse(argc, argv, CLI_PATHS, "Bring over images, sweep what lost sandboxes left, keep evidence.",
 		      NULL, &cli);
@@ -183,18 +210,18 @@ int finish_command(int argc, char **argv)
 	r = policy_read(ETC_PATH, &policy, &problem);
 	if (r < 0)
 		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
-	r = config_read(&cli.paths, &config);
-	freed = r < 0 ? r : finish_freed(&config);
-	if (r == 0)
-		r = data_root_open(config.root, &place);
-	if (r == 0)
-		r = finish_all(&config, &policy, &place);
-	if (r == 0 && prune(&place, &policy) < 0)
-		log_warning("the records of old incidents could not be deleted");
-	if (r == 0 && policy.salvage_keep_archive)
-		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
-	if (r < 0 || freed < 0) {
-		log_error("not all could be done: %s", strerror(r < 0 ? -r : -freed));
+	/*
+	 * A start of containerd that comes while we work does not start us again: what
+	 * it left to do, the root that it has by now, and what its stop ended early,
+	 * are for us.
+	 */
+	for (int i = 0; i < PASSES_MAX && worked; i++) {
+		worked = false;
+		r = finish_once(&cli, &policy, &worked);
+		worked &= r == 0 || r == -ENOTCONN;
+	}
+	if (r < 0) {
+		log_error("not all could be done: %s", strerror(-r));
 		return EXIT_PARTIAL;
 	}
 	return EXIT_OK;
