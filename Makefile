@@ -128,7 +128,7 @@ check-matrix: helpers $(B)/containerd-recover
 # The figures that tests on a node take, as checks: for a machine with nothing else to do.
 .PHONY: figures
 figures: helpers $(B)/containerd-recover
-	for t in crash-loop outage salvage salvage-big sweep-many; do \
+	for t in crash-loop outage salvage salvage-big salvage-pods sweep-many; do \
 		FIGURES=1 BUILD=$(CURDIR)/$(B) tests/node/$$t.t || exit 1; done
 
 .PHONY: helpers

@@ -6,8 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 
 records=/var/lib/containerd-recover
-salvages() { find "$(node_path $records)" -name 'salvage-*.json' | wc -l; }
-newest() { find "$(node_path $records)" -name "$1" | sort | tail -n 1; }
+salvages() { find "$(node_path "$records")" -name 'salvage-*.json' | wc -l; }
+newest() { find "$(node_path "$records")" -name "$1" | sort | tail -n 1; }
 record() { /usr/bin/python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$(newest 'salvage-*.json')" "$1"; }
 outcome() { record "[(i['outcome'], i['why']) for i in d['images'] if '$1' in i['names'] and i['namespace'] == 'k8s.io']"; }
 images() { # "NAME DIGEST" of each, but for CRI's own names
@@ -22,15 +22,18 @@ collect() { # make containerd's garbage collector run
 }
 incomplete() { node_run ctr -n "$1" images check | awk 'NR > 1 && $4 != "complete"'; }
 policy() { node_policy '[quarantine]' 'cooldown = 60s' 'grace = 1h' '[salvage]' "$@"; }
-# recover [COMMAND...]: a fresh root by hand, and the end of the salvage; in between the command.
+# recover [COMMAND...]: a fresh root by hand, and the end of the salvage; beside it the command.
 recover() {
     local count
+    node_until 60 finished || return
     count=$(salvages)
     more() { [ "$(salvages)" -gt "$count" ]; }
+    if [ $# -gt 0 ]; then "$@" & fi
     node_run containerd-recover now --yes --force >"$NODE/said" 2>&1 || return
-    [ $# -eq 0 ] || "$@" || return
-    node_until 60 more
+    [ $# -eq 0 ] || wait $! || return
+    node_until 60 more && node_until 60 finished
 }
+finished() { [[ $(node_property ActiveState containerd-recover-finish) = @(inactive|failed) ]]; }
 
 node_prepare salvage-kinds
 node_install
@@ -115,7 +118,7 @@ rm "$NODE/varlib/theirs"
 for name in plain gzip zstd docker; do node_run ctr -n k8s.io images import "/var/lib/zoo/$name.tar" >/dev/null; done
 
 # Slowly, to be in time for what happens meanwhile.
-policy 'max_rate = 1M'
+policy 'max_rate = 2M'
 forget() { # NAMESPACE PATTERN: images of such names
     local names
     mapfile -t names < <(node_run ctr -n "$1" images ls -q | grep -E "$2")
@@ -128,20 +131,20 @@ slow() { # NAME
 }
 slow changing
 layer=$(tar -xOf "$NODE/varlib/changing.tar" layer-digest)
-linked() { [ -e "$(blobs)/$layer" ]; }
+linked() { [ "$(stat -c %h "$(blobs)/$layer" 2>/dev/null)" = 2 ]; } # into the new store
 change() {
-    node_until 20 linked || return
-    printf X | dd of="$(old_blobs)/$layer" bs=1 seek=8000000 conv=notrunc status=none
+    node_until 40 linked || return
+    printf X | dd of="$(blobs)/$layer" bs=1 seek=8000000 conv=notrunc status=none
 }
 ok "a blob changes behind its verification" recover change
 like "the image is refused and the blob named" "$(outcome test.local/changing:1)" "'missing', .*$layer"
 fails "the image is not there" image_there test.local/changing:1
-fails "nor the blob" linked
+fails "nor the blob" test -e "$(blobs)/$layer"
 
 slow pulled
 layer=$(tar -xOf "$NODE/varlib/pulled.tar" layer-digest)
 pull() {
-    node_until 20 linked || return
+    node_until 40 linked || return
     node_run ctr -n k8s.io images tag test.local/pause:1 test.local/pulled:1 >/dev/null
 }
 ok "the kubelet pulls another version while one is brought over" recover pull
@@ -149,7 +152,18 @@ like "what the kubelet pulled stands" "$(outcome test.local/pulled:1)" "'present
 is "with its digest" "$(images k8s.io | awk '$1 == "test.local/pulled:1" { print $2 }')" \
     "$(images k8s.io | awk '$1 == "test.local/pause:1" { print $2 }')"
 
-policy 'max_rate = 1M' 'budget = 3s'
+# The unit of the first one still runs when the second one starts containerd.
+policy 'max_rate = 4M'
+slow twice
+layer=$(tar -xOf "$NODE/varlib/twice.tar" layer-digest)
+node_run containerd-recover now --yes --force >"$NODE/said" 2>&1
+ok "an image is on its way" node_until 20 linked
+fails "but not there" image_there test.local/twice:1
+ok "another fresh root meanwhile" node_run containerd-recover now --yes --force
+ok "it is brought into that" node_until 30 image_there test.local/twice:1
+ok "the pause image too" image_there test.local/pause:1
+
+policy 'max_rate = 1M' 'budget = 2s'
 slow late
 ok "no time for all of it" recover
 like "said so" "$(outcome test.local/late:1)" "'no time'"
@@ -157,20 +171,19 @@ like "and to be pulled" "$(cat "$(newest 'repull-*')")" 'k8s.io test.local/late:
 
 # Killed at every step.
 policy 'max_rate = 0'
-forget k8s.io 'pulled|changing|^sha256'
+forget k8s.io 'pulled|changing|twice|^sha256'
 forget other .
+for name in gzip tags nested; do node_run ctr -n k8s.io images import "/var/lib/zoo/$name.tar" >/dev/null; done
 ok "without what takes long" recover
 want=$(images k8s.io)
 node_run systemctl mask --runtime -q containerd-recover-finish
-finished() { [ "$(node_property ActiveState containerd-recover-finish)" = inactive ]; }
-ok "its unit ends" node_until 20 finished
 stages=$(old_blobs)
 stages=${stages%/root/io.containerd.*}/stages
 # As if the salvage had not ended, and nothing been brought over.
 again() {
     forget k8s.io .
     echo "begin salvage 1 1" >>"$stages"
-    find "$(node_path $records)" -name 'repull-*' -delete
+    find "$(node_path "$records")" -name 'repull-*' -delete
 }
 for ((n = 1; n < 60; n++)); do
     again
