@@ -15,6 +15,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/text.h"
+#include "scanners/unitfile.h"
 
 #define PREFIX "evidence-"
 #define SUFFIX ".tar.zst"
@@ -66,12 +67,16 @@ static int add_text(struct collector *c, const char *name, const char *text)
 
 static int add_json(struct collector *c, const char *name, const json_t *json)
 {
+	cleanup_text struct text redacted = { 0 };
 	cleanup_free char *text = NULL;
 
 	if (!json)
 		return 0;
 	text = json_dumps(json, JSON_INDENT(1));
-	return text ? add_text(c, name, text) : -ENOMEM;
+	/* Lines of the log are quoted in it. */
+	if (!text || redact_urls(text, &redacted) < 0)
+		return -ENOMEM;
+	return add_text(c, name, redacted.string);
 }
 
 /* A small file of /proc or /etc, credentials removed. */
@@ -164,6 +169,23 @@ static int add_databases(struct collector *c)
 	return r;
 }
 
+/* Its file and the drop-ins: what is set there is why it starts as it does. */
+static int add_unit(struct collector *c)
+{
+	cleanup_unit_file struct unit_file unit = { 0 };
+	const char *unit_name = c->options->config->unit;
+	int r = unit_name ? unit_file_read("", unit_name, &unit) : 0;
+
+	if (r < 0)
+		return r == -ENOMEM ? r : note_missing(c, "config/unit", r);
+	for (size_t i = 0; i < unit.files.count && r == 0; i++) {
+		cleanup_free char *name = text_print("config%s", unit.files.items[i]);
+
+		r = name ? add_file(c, name, unit.files.items[i], redact_unit) : -ENOMEM;
+	}
+	return r;
+}
+
 static int add_config(struct collector *c)
 {
 	const struct config *config = c->options->config;
@@ -179,9 +201,7 @@ static int add_config(struct collector *c)
 		r = add_file(c, "config/config.toml", config->config_path, redact_config);
 	if (r == 0 && config->problem)
 		r = add_text(c, "config/problem.txt", config->problem);
-	if (r == 0 && config->unit_file)
-		r = add_file(c, "config/unit", config->unit_file, redact_lines);
-	return r;
+	return r == 0 ? add_unit(c) : r;
 }
 
 static int add_system(struct collector *c)

@@ -9,8 +9,9 @@
 #define REMOVED "\"(removed)\""
 
 /* Keys and tables; and what in a log is hardly ever anything else. */
-static const char *const key_words[] = { "auth",   "passw",  "token",  "secret", "credential",
-					 "header", "bearer", "apikey", "api_key", NULL };
+static const char *const key_words[] = { "auth",   "pass",   "token",	"secret", "credential",
+					 "header", "bearer", "apikey",	"api_key", "access_key",
+					 "pwd",	   "cookie", "private_key", NULL };
 static const char *const log_words[] = { "authorization", "passw", "secret", "bearer", NULL };
 
 static bool names_credential(const char *const *words, const char *text, size_t size)
@@ -22,27 +23,46 @@ static bool names_credential(const char *const *words, const char *text, size_t 
 	return false;
 }
 
+/* What a URL may hold, and passwords in it against the rules. */
+static bool is_in_url(char c)
+{
+	return !isspace((unsigned char)c) && c != '"' && c != '\'' && c != '`' && c != '<' && c != '>';
+}
+
+/* host:port, or user:password, of which a '/' is part? */
+static bool has_port(const char *begin, const char *end)
+{
+	const char *colon = memrchr(begin, ':', (size_t)(end - begin));
+
+	while (colon && ++colon < end)
+		if (!isdigit((unsigned char)*colon))
+			return false;
+	return true;
+}
+
 /* Where the secret part of a URL at or behind @from ends ("@"), and where it begins. */
 static const char *find_userinfo(const char *from, const char *end, const char **ret_begin)
 {
 	const char *at = memmem(from, (size_t)(end - from), "://", 3);
 
 	while (at) {
-		const char *begin = at + 3, *c = begin;
+		const char *begin = at + 3, *c = begin, *slash = NULL;
 
-		while (c < end && !isspace((unsigned char)*c) && *c != '/' && *c != '"' && *c != '\'' &&
-		       *c != '@')
-			c++;
-		if (c < end && *c == '@') {
+		for (; c < end && is_in_url(*c); c++)
+			if (!slash && *c == '/')
+				slash = c;
+		if (slash && has_port(begin, slash))
+			c = slash;
+		at = memrchr(begin, '@', (size_t)(c - begin));
+		if (at) {
 			*ret_begin = begin;
-			return c;
+			return at;
 		}
 		at = memmem(begin, (size_t)(end - begin), "://", 3);
 	}
 	return NULL;
 }
 
-/* Passwords may hold '/' against the rules: up to the last '@' of the word, then. */
 static int add_without_userinfo(const char *from, const char *end, struct text *to)
 {
 	const char *begin, *at;
@@ -83,6 +103,43 @@ int redact_lines(const char *from, struct text *to)
 			r = add_without_userinfo(from, end, to);
 		}
 		from = end;
+	}
+	return r;
+}
+
+int redact_urls(const char *from, struct text *to)
+{
+	return add_without_userinfo(from, from + strlen(from), to);
+}
+
+static bool is_continued(const char *line, const char *end)
+{
+	while (end > line && isspace((unsigned char)end[-1]))
+		end--;
+	return end > line && end[-1] == '\\';
+}
+
+int redact_unit(const char *from, struct text *to)
+{
+	bool goes_on = false; /* with what was removed */
+	int r = 0;
+
+	for (const char *end; *from && r == 0; from = end) {
+		const char *equals;
+		bool was_removed = goes_on;
+
+		end = line_end(from);
+		equals = memchr(from, '=', (size_t)(end - from));
+		goes_on = was_removed || names_credential(key_words, from, (size_t)(end - from));
+		if (!goes_on) {
+			r = add_without_userinfo(from, end, to);
+		} else if (!was_removed) {
+			if (equals)
+				r = text_add(to, from, (size_t)(equals + 1 - from));
+			if (r == 0)
+				r = text_add_string(to, "(removed)\n");
+		}
+		goes_on = goes_on && is_continued(from, end);
 	}
 	return r;
 }
@@ -145,8 +202,10 @@ static int redact_line(const char *line, const char *end, bool *table_removed, s
 	int r;
 
 	if (is_open(value)) {
+		bool removed = value->removed || names_credential(key_words, line, (size_t)(end - line));
+
 		follow(line, end, value);
-		return value->removed ? 0 : add_without_userinfo(line, end, to);
+		return removed ? 0 : add_without_userinfo(line, end, to);
 	}
 	while (first < end && (*first == ' ' || *first == '\t'))
 		first++;

@@ -14,7 +14,16 @@
  */
 int redact_config(const char *from, struct text *to);
 
-/* Lines of a log or of a unit: user:password@ in URLs, "Authorization: …", "password=…". */
+/* Lines of a log: user:password@ in URLs, "Authorization: …", "password=…". */
 int redact_lines(const char *from, struct text *to);
+
+/*
+ * A systemd unit: as lines, and all behind the first '=' of one that names a
+ * credential anywhere, its continuation lines included.
+ */
+int redact_unit(const char *from, struct text *to);
+
+/* user:password@ in URLs alone: JSON stays JSON. */
+int redact_urls(const char *from, struct text *to);
 
 #endif

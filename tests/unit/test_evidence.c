@@ -86,6 +86,68 @@ static void test_redacting_lines(void)
 	CHECK(strstr(to.string, "panic: invalid page type: 0: 0") != NULL);
 }
 
+static void test_redacting_what_spans_lines(void)
+{
+	cleanup_text struct text to = { 0 };
+
+	CHECK_EQ(redact_config("[stream_processors.\"x\"]\n"
+			       "  env = [\n"
+			       "    \"KEYS=/etc/keys\",\n"
+			       "    \"DECRYPT_PASSPHRASE=hunter1\",\n"
+			       "  ]\n"
+			       "  path = \"ctd-decoder\"\n"
+			       "  access_key = 'hunter2'\n",
+			       &to),
+		 0);
+	CHECK(strstr(to.string, "hunter") == NULL);
+	CHECK(strstr(to.string, "\"KEYS=/etc/keys\"") != NULL);
+	CHECK(strstr(to.string, "path = \"ctd-decoder\"") != NULL);
+}
+
+static void test_redacting_a_unit(void)
+{
+	cleanup_text struct text to = { 0 };
+
+	CHECK_EQ(redact_unit("[Service]\n"
+			     "Environment=HTTPS_PROXY=http://me:hunter1@proxy:3128 NO_PROXY=.local\n"
+			     "Environment=REGISTRY_TOKEN=hunter2 A=b\n"
+			     "Environment=\"X=1\" \\\n"
+			     "  API_KEY=hunter3 \\\n"
+			     "  hunter4\n"
+			     "SetCredential=pull:hunter5\n"
+			     "ExecStart=/usr/bin/containerd --log-level debug\n"
+			     "PrivateTmp=no",
+			     &to),
+		 0);
+	CHECK(strstr(to.string, "hunter") == NULL);
+	CHECK(strstr(to.string, "http://(removed)@proxy:3128 NO_PROXY=.local\n") != NULL);
+	CHECK(strstr(to.string, "Environment=(removed)\n") != NULL);
+	CHECK(strstr(to.string, "\nExecStart=/usr/bin/containerd --log-level debug\nPrivateTmp=no") != NULL);
+}
+
+static void test_redacting_urls(void)
+{
+	static const char *const cases[][2] = {
+		{ "http://u:hunter@h:1/p", "http://(removed)@h:1/p" },
+		{ "http://u:hun/ter@h/p", "http://(removed)@h/p" },
+		{ "http://u:hun@ter@h/p", "http://(removed)@h/p" },
+		{ "http://u:hun,ter@h/p", "http://(removed)@h/p" },
+		{ "https://hunter@h", "https://(removed)@h" },
+		{ "https://h:443/v2/a@sha256:12", "https://h:443/v2/a@sha256:12" },
+		{ "https://h/v2/a@sha256:12", "https://h/v2/a@sha256:12" },
+		{ "[\"http://a\", \"http://u:p@b\", \"x@y\"]", "[\"http://a\", \"http://(removed)@b\", \"x@y\"]" },
+		{ "h.example/a@sha256:12", "h.example/a@sha256:12" },
+		{ "://", "://" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_text struct text to = { 0 };
+
+		CHECK_EQ(redact_urls(cases[i][0], &to), 0);
+		CHECK_STR(to.string, cases[i][1]);
+	}
+}
+
 static int make_root(void)
 {
 	char path[5000];
@@ -257,6 +319,9 @@ int main(void)
 	RUN(test_redacting_config);
 	RUN(test_redacting_half_a_config);
 	RUN(test_redacting_lines);
+	RUN(test_redacting_what_spans_lines);
+	RUN(test_redacting_a_unit);
+	RUN(test_redacting_urls);
 	RUN(test_archive);
 	RUN(test_bounds);
 	RUN(test_pruning);
