@@ -28,7 +28,7 @@ static bool is_foreign(const char *text)
 		"runtime/v2/shim.",	     "cmd/containerd-shim",	 "pkg/shim.",
 		"runtime/v2/runc.",	     "runtime/v2/runc/",	 "containerd-shim-runc-v2",
 		"runtime/v2/task.",	     "-snapshotter/",		 "containerd/nerdctl/",
-		"accelerated-container-image/",
+		"accelerated-container-image/", "/engine/vendor/",
 	};
 
 	/* What containerd itself has vendored stands below its own tree. */

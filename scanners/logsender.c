@@ -211,18 +211,32 @@ bool log_word_is_own(const char *text)
 	       (is_in_own_form(text) && text_has_any(text, words, ARRAY_SIZE(words)));
 }
 
-static bool is_foreign_word(const char *text)
+bool log_word_is_anothers(const char *text)
 {
 	static const char *const words[] = {
-		"Starting k3s",	   "Starting rke2", "Running kube-",   "Containerd Exited",
-		"tarting kubelet", "kubelet.go:",   "libcontainerd",   "API listen on",
-		"etcdserver",	   "etcdmain",	    "embed.StartEtcd", "embed/etcd.go", "etcd-version", "Waiting for containerd startup",
-		"Loading containers", "msg=\"Starting up\"", "] Starting up ", "module=grpc",
-		"daemon managed containerd", "Firewalld running", "/iptables, [", "graphdriver",
-		"buildkit", "Creating a containerd client", "Daemon has completed initialization",
+		"etcdserver", "etcdmain", "embed.StartEtcd", "embed/etcd.go", "etcd-version",
+		"org.mobyproject.buildkit", "buildkitd", "libpod", "raft2: ", "influxd",
 	};
 
 	return text_has_any(text, words, ARRAY_SIZE(words));
+}
+
+static bool is_foreign_word(const char *text)
+{
+	static const char *const words[] = {
+		"Starting k3s",		     "Starting rke2",
+		"Running kube-",	     "Containerd Exited",
+		"tarting kubelet",	     "kubelet.go:",
+		"libcontainerd",	     "API listen on",
+		"Loading containers",	     "Waiting for containerd startup",
+		"msg=\"Starting up\"",	     "] Starting up ",
+		"module=grpc",		     "daemon managed containerd",
+		"Firewalld running",	     "/iptables, [",
+		"graphdriver",		     "buildkit",
+		"Creating a containerd client", "Daemon has completed initialization",
+	};
+
+	return log_word_is_anothers(text) || text_has_any(text, words, ARRAY_SIZE(words));
 }
 
 /* "E1125 22:17:21.003123    1234 kubelet.go:2356] " of Kubernetes's components */

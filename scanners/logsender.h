@@ -19,4 +19,7 @@ enum log_source log_unwrap(char *text, enum log_source source);
 /* Is @text a sentence that no program but containerd says? */
 bool log_word_is_own(const char *text);
 
+/* Does @text name a program that has a bolt file of its own: etcd, BuildKit, podman? */
+bool log_word_is_anothers(const char *text);
+
 #endif

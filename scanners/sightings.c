@@ -7,6 +7,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/logframe.h"
 #include "scanners/logpanic.h"
+#include "scanners/logsender.h"
 
 void sighting_keep(struct signature_evidence *evidence, size_t index)
 {
@@ -46,6 +47,7 @@ bool sighting_is_fatal(const struct log_line *line)
 	if (strstr(line->text, "failed to load plugin"))
 		return !is_optional_plugin(line->text);
 	return strstr(line->text, "Failed to run CRI service") ||
+	       strstr(line->text, "failed to create CRI service") ||
 	       strstr(line->text, "Containerd Exited");
 }
 
@@ -425,14 +427,31 @@ static bool is_busy_stranger(const char *text)
 	       strchr(columns[10], ':') && !strstr(columns[COMMAND_COLUMN], "containerd");
 }
 
+/* A stream without names in which a program with a bolt file of its own speaks. */
+static bool is_anothers_stream(const struct sighting *s)
+{
+	bool anothers = false;
+
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+
+		if (line->source == LOG_CONTAINERD || log_word_is_own(line->text))
+			return false;
+		anothers |= line->pid == 0 && log_word_is_anothers(line->raw);
+	}
+	return anothers;
+}
+
 /* What fails in this log is another program, though its words may be the same. */
 bool sees_other_process(const struct sighting *s, struct signature_evidence *evidence)
 {
+	const bool anothers = is_anothers_stream(s);
 	struct log_panic panic;
 	bool seen = false;
 
 	for (size_t i = s->first; log_panic_next(s->log, i, s->end, &panic); i = panic.first + 1)
-		if (s->log->lines[panic.first].source == LOG_OTHER) {
+		if (s->log->lines[panic.first].source == LOG_OTHER ||
+		    (s->log->lines[panic.first].source == LOG_BARE && anothers)) {
 			seen = true;
 			sighting_keep(evidence, panic.first);
 			sighting_keep(evidence, panic.top);
@@ -441,6 +460,7 @@ bool sees_other_process(const struct sighting *s, struct signature_evidence *evi
 		const struct log_line *line = &s->log->lines[i];
 
 		if (line->frame & LOG_FRAME_FOREIGN ||
+		    (line->source == LOG_OTHER && line->frame & LOG_FRAME_BOLT) ||
 		    (line->source == LOG_BARE && line->frame & LOG_FRAME_UNKNOWN) ||
 		    (line->source == LOG_BARE && is_busy_stranger(line->text))) {
 			seen = true;
