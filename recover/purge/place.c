@@ -43,7 +43,7 @@ int place_init(int fd, struct place *ret)
 		return r;
 	if (fstatfs(fd, &sfs) < 0)
 		return -errno;
-	place.is_btrfs = (uint32_t)sfs.f_type == BTRFS_SUPER_MAGIC;
+	place.magic = (uint32_t)sfs.f_type;
 	*ret = place;
 	return 0;
 }
@@ -185,7 +185,7 @@ int place_destroy_subvolume(const struct place *place, int dirfd, const char *na
 	struct stat st;
 	uint64_t flags;
 
-	if (!place->is_btrfs)
+	if (place->magic != BTRFS_SUPER_MAGIC)
 		return 0;
 	if (fstat(fd, &st) < 0)
 		return -errno;

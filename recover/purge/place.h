@@ -12,7 +12,7 @@ struct place {
 	uint64_t mount_id;
 	int dir_flags;	  /* for opening directories, O_NOATIME where allowed */
 	bool has_openat2; /* else the mount id of every directory is compared */
-	bool is_btrfs;
+	uint32_t magic;	  /* the type of the file system, as in linux/magic.h */
 };
 
 /* Learn about the mount that @fd lives on. Returns 0, or a negative errno. */

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "recover/purge/governor.h"
 #include "recover/purge/pressure.h"
@@ -18,11 +20,30 @@
 
 enum {
 	WORKERS_DEFAULT = 8,
-	WORKERS_START = 4,
 	FDS_RESERVED = 20, /* for all else the process has open */
 	FDS_MAX = 512,
 	FDS_PER_WORKER = 5,
+	BLOCK = 512,	     /* the unit of ru_inblock */
+	READING_BYTES = 128, /* from the disk per entry: then the purge waits for it */
 };
+
+/*
+ * Where the search for the number of workers begins: what was measured best
+ * (docs/BENCHMARKS.md), since a tree of 200,000 entries is gone before a wrong
+ * number is found out. ext4 with all in memory is as fast with eight as with
+ * two; xfs loses a third with two, each waiting for the other's inode groups.
+ */
+static unsigned workers_start(const struct place *place)
+{
+	switch (place->magic) {
+	case EXT4_SUPER_MAGIC:
+		return 8;
+	case XFS_SUPER_MAGIC:
+		return 1;
+	default:
+		return 4;
+	}
+}
 
 struct purge {
 	const struct purge_options *options;
@@ -34,6 +55,7 @@ struct purge {
 	struct pressure pressure;
 	uint64_t start_nsec, tick_nsec, governed_nsec;
 	uint64_t entries_at_tick, entries_at_report;
+	uint64_t inblock_at_tick;
 	uint64_t free_at_start;
 	bool stopped;
 };
@@ -45,6 +67,18 @@ static unsigned fds_allowed(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > FDS_MAX + FDS_RESERVED)
 		return FDS_MAX;
 	return limit.rlim_cur > FDS_RESERVED ? (unsigned)limit.rlim_cur - FDS_RESERVED : 1;
+}
+
+/*
+ * The kernel's table of open files grows by doubling, each time after waiting
+ * for all processors if there are threads: once for all before there are any.
+ */
+static void make_room_for_fds(int fd, unsigned fds)
+{
+	int top = fcntl(fd, F_DUPFD_CLOEXEC, (int)fds);
+
+	if (top >= 0)
+		(void)close(top);
 }
 
 /* Each needs room to go a few levels deep. */
@@ -112,14 +146,29 @@ static void report(struct purge *purge, uint64_t now)
 	purge->entries_at_report = p->entries;
 }
 
+/* Were inodes and directories read from the disk for the last @entries? */
+static bool is_reading(struct purge *purge, uint64_t entries)
+{
+	struct rusage usage;
+	uint64_t since;
+
+	if (getrusage(RUSAGE_SELF, &usage) < 0)
+		return true; /* then as if so */
+	since = (uint64_t)usage.ru_inblock - purge->inblock_at_tick;
+	purge->inblock_at_tick = (uint64_t)usage.ru_inblock;
+	return since * BLOCK > entries * READING_BYTES;
+}
+
 /* One worker is enough to be gentle. */
 static void tune(struct purge *purge, uint64_t now)
 {
-	uint64_t entries = purge->crew.entries;
+	uint64_t entries = purge->crew.entries, since = entries - purge->entries_at_tick;
 	double seconds = (double)(now - purge->tick_nsec) / (1000.0 * NSEC_PER_MSEC);
-	double rate = (double)(entries - purge->entries_at_tick) / seconds;
-	unsigned workers = purge->governor.urgent ? tuner_next(&purge->tuner, rate) : 1;
+	bool reading = is_reading(purge, since);
+	unsigned workers = 1;
 
+	if (purge->governor.urgent)
+		workers = tuner_next(&purge->tuner, (double)since / seconds, reading);
 	if (workers != purge->crew.queue.target)
 		queue_set_target(&purge->crew.queue, workers);
 	purge->entries_at_tick = entries;
@@ -261,9 +310,11 @@ int purge_tree(int fd, const struct purge_options *options, struct purge_progres
 	purge->progress = ret;
 	purge->fd = fd;
 	purge->start_nsec = purge->tick_nsec = pace_now_nsec();
-	tuner_init(&purge->tuner, WORKERS_START, max_workers(options, fds));
 	r = setup(purge, fd);
 	if (r == 0) {
+		tuner_init(&purge->tuner, workers_start(&purge->crew.place),
+			   max_workers(options, fds));
+		make_room_for_fds(fd, fds);
 		govern(purge, purge->start_nsec);
 		run_first(purge, fd, fds);
 		purge->crew.leftovers.name = options->left;

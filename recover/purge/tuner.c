@@ -1,11 +1,10 @@
 #include "recover/purge/tuner.h"
 
-#include <stdbool.h>
-
 enum {
-	SAMPLES = 3,	   /* per number of workers; the first one still has the old number in it */
-	PATIENCE_MIN = 5,  /* samples between tries */
+	SAMPLES = 3,	    /* per number of workers; the first one still has the old number in it */
+	PATIENCE_MIN = 10,  /* samples between tries */
 	PATIENCE_MAX = 80,
+	PATIENCE_WARM = 50, /* at least, if the disk is not read */
 };
 
 /* More workers must pay, fewer need only not to cost. */
@@ -17,15 +16,10 @@ void tuner_init(struct tuner *tuner, unsigned start, unsigned max)
 	*tuner = (struct tuner){
 		.workers = start < max ? start : max,
 		.max = max,
+		.waited = start < max ? PATIENCE_MIN : 0, /* up is tried at once, if reading */
 		.patience = PATIENCE_MIN,
-		.direction = 1,
+		.direction = start < max ? 1 : -1,
 	};
-}
-
-static void measure_anew(struct tuner *tuner)
-{
-	tuner->samples = 0;
-	tuner->sum = 0;
 }
 
 static unsigned step(const struct tuner *tuner)
@@ -43,7 +37,7 @@ static void try_next(struct tuner *tuner, double rate)
 
 	if (next == tuner->workers) {
 		tuner->direction = -tuner->direction;
-		tuner->wait = tuner->patience;
+		tuner->waited = 0;
 		return;
 	}
 	tuner->from = tuner->workers;
@@ -57,30 +51,41 @@ static void judge(struct tuner *tuner, double rate)
 	bool better = rate >= tuner->rate_from * gain;
 
 	if (better) {
-		tuner->patience = PATIENCE_MIN;
+		tuner->patience = PATIENCE_MIN; /* and on at once */
 	} else {
 		tuner->workers = tuner->from;
 		tuner->direction = -tuner->direction;
-		tuner->wait = tuner->patience;
+		tuner->waited = 0;
 		if (tuner->patience < PATIENCE_MAX)
 			tuner->patience *= 2;
 	}
 	tuner->from = 0;
 }
 
-unsigned tuner_next(struct tuner *tuner, double rate)
+/* Trying takes time from the better number: the less may be gained, the rarer. */
+static bool has_to_wait(struct tuner *tuner, bool reading)
 {
-	if (tuner->wait > 0) {
-		tuner->wait--;
+	unsigned patience = tuner->patience;
+
+	if (tuner->from)
+		return false;
+	if (!reading && patience < PATIENCE_WARM)
+		patience = PATIENCE_WARM;
+	return tuner->waited++ < patience;
+}
+
+unsigned tuner_next(struct tuner *tuner, double rate, bool reading)
+{
+	if (has_to_wait(tuner, reading))
 		return tuner->workers;
-	}
 	if (tuner->samples++ > 0)
 		tuner->sum += rate;
 	if (tuner->samples < SAMPLES)
 		return tuner->workers;
 
 	rate = tuner->sum / (tuner->samples - 1);
-	measure_anew(tuner);
+	tuner->samples = 0;
+	tuner->sum = 0;
 	if (tuner->from)
 		judge(tuner, rate);
 	else

@@ -126,14 +126,14 @@ static double noise(void)
 }
 
 /* @speed[i]: entries per second with 2^i workers. Returns the share of time spent at @best. */
-static double settle(const double speed[4], unsigned best, unsigned max)
+static double settle(const double speed[4], unsigned start, unsigned best, unsigned max, bool reading)
 {
 	struct tuner tuner;
 	unsigned workers, at_best = 0;
 	enum { TICKS = 600, WARM_UP = 60 };
 
 	srand(1);
-	tuner_init(&tuner, 2, max);
+	tuner_init(&tuner, start, max);
 	workers = tuner.workers;
 	for (int i = 0; i < TICKS; i++) {
 		int level = workers >= 8 ? 3 : workers >= 4 ? 2 : workers >= 2 ? 1 : 0;
@@ -141,7 +141,7 @@ static double settle(const double speed[4], unsigned best, unsigned max)
 		CHECK(workers >= 1 && workers <= max);
 		if (i >= WARM_UP)
 			at_best += workers == best;
-		workers = tuner_next(&tuner, speed[level] * noise());
+		workers = tuner_next(&tuner, speed[level] * noise(), reading);
 	}
 	return (double)at_best / (TICKS - WARM_UP);
 }
@@ -152,11 +152,43 @@ static void test_tuner_finds_what_the_file_system_likes(void)
 	const double xfs[] = { 30000, 26000, 20000, 15000 };
 	const double btrfs[] = { 20000, 28000, 26000, 22000 };
 
-	CHECK(settle(cold_ext4, 8, 8) > 0.85);
-	CHECK(settle(xfs, 1, 8) > 0.85);
-	CHECK(settle(btrfs, 2, 8) > 0.85);
-	CHECK(settle(cold_ext4, 4, 4) > 0.85);
-	CHECK(settle(cold_ext4, 1, 1) > 0.99);
+	for (unsigned start = 1; start <= 8; start *= 2) {
+		CHECK(settle(cold_ext4, start, 8, 8, true) > 0.85);
+		CHECK(settle(xfs, start, 1, 8, true) > 0.85);
+		CHECK(settle(btrfs, start, 2, 8, true) > 0.85);
+	}
+	CHECK(settle(cold_ext4, 2, 4, 4, true) > 0.85);
+	CHECK(settle(cold_ext4, 2, 1, 1, true) > 0.99);
+}
+
+/* Samples until another number is first tried, and how many of the first 600 try others. */
+static unsigned first_try(unsigned start, unsigned max, bool reading, unsigned *ret_others)
+{
+	struct tuner tuner;
+	unsigned first = 0, others = 0;
+
+	tuner_init(&tuner, start, max);
+	for (unsigned i = 1; i <= 600; i++) {
+		if (tuner_next(&tuner, tuner.workers == start ? 1000 : 700, reading) == start)
+			continue;
+		others++;
+		if (!first)
+			first = i;
+	}
+	*ret_others = others;
+	return first;
+}
+
+/* 200,000 entries in memory take two seconds: no time to try what is slower. */
+static void test_tuner_tries_little_what_is_in_memory(void)
+{
+	unsigned others;
+
+	CHECK_EQ(first_try(1, 8, true, &others), 3);
+	CHECK(first_try(8, 8, true, &others) > 10);
+	CHECK(first_try(1, 8, false, &others) > 40);
+	CHECK(first_try(8, 8, false, &others) > 40);
+	CHECK(others > 0 && others < 30);
 }
 
 static void test_pressure_is_parsed(void)
@@ -203,6 +235,7 @@ int main(void)
 	RUN(test_brakes_when_the_node_stands_still);
 	RUN(test_max_rate_binds_both_modes);
 	RUN(test_tuner_finds_what_the_file_system_likes);
+	RUN(test_tuner_tries_little_what_is_in_memory);
 	RUN(test_pressure_is_parsed);
 	RUN(test_pace_keeps_its_rate);
 	return tap_done();
