@@ -20,6 +20,7 @@
 #include "recover/history.h"
 #include "recover/log.h"
 #include "recover/notify.h"
+#include "recover/purge/held.h"
 #include "recover/purge/purge.h"
 #include "recover/purge_state.h"
 #include "recover/report.h"
@@ -47,8 +48,30 @@ struct purge_run {
 	struct policy policy;
 	bool policy_invalid;
 	const char *id; /* of the ticket at work */
+	char **failed;	/* ids that are not tried again until the next start */
+	size_t failed_count;
 	bool terminal;
 };
+
+static bool has_failed(const struct purge_run *run, const char *id)
+{
+	for (size_t i = 0; i < run->failed_count; i++)
+		if (strcmp(run->failed[i], id) == 0)
+			return true;
+	return false;
+}
+
+/* What could not be deleted was named: trying every few seconds would only name it again. */
+static void remember_failed(struct purge_run *run, const char *id)
+{
+	char **grown = reallocarray(run->failed, run->failed_count + 1, sizeof(*grown));
+
+	if (!grown)
+		return;
+	run->failed = grown;
+	grown[run->failed_count] = strdup(id);
+	run->failed_count += grown[run->failed_count] != NULL;
+}
 
 static bool short_of_room(const struct purge_run *run)
 {
@@ -179,6 +202,21 @@ static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, con
 	return r;
 }
 
+/* Deleted is not freed: a process that holds a file open or mapped keeps its space. */
+static void report_held(const struct purge_run *run, const struct ticket *ticket)
+{
+	cleanup_free char *jail = data_root_jail_path(run->place, ticket->inside);
+	cleanup_free char *path = NULL;
+	struct held held;
+
+	if (!jail || asprintf(&path, "%s/%s", jail, ticket->id) < 0 ||
+	    held_scan(path, &held) < 0 || held.files == 0)
+		return;
+	log_warning("quarantine %s: %" PRIu64 " deleted files with %" PRIu64
+		    " bytes are still open or mapped, most of it by process %d; they are free when it ends",
+		    ticket->id, held.files, held.bytes, held.pid);
+}
+
 static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
@@ -202,6 +240,8 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 	r2 = r == 1 ? 0 : purge_tree_of(run, ticket, "interim");
 	if (r == 0)
 		r = r2;
+	if (r != 1)
+		report_held(run, ticket);
 	if (r != 0)
 		return r;
 	r = stage_done(&ticket->stages, STAGE_PURGE);
@@ -253,6 +293,7 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 	if (r < 0 && r != -EBUSY) {
 		log_warning("%s is no quarantine of ours and is left alone: %s", log_name(id), strerror(-r));
 		round->failed++;
+		remember_failed(run, id);
 		return;
 	}
 	if (run->cli->dry_run) {
@@ -278,6 +319,7 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 	else if (r < 0) {
 		log_warning("quarantine %s is not purged in full: %s", id, strerror(-r));
 		round->failed++;
+		remember_failed(run, id);
 	}
 }
 
@@ -297,7 +339,8 @@ static struct round one_round(struct purge_run *run)
 		return round;
 	}
 	for (char **id = ids; id && *id && !stop_asked; id++)
-		if (!run->cli->argument || strcmp(run->cli->argument, *id) == 0)
+		if ((!run->cli->argument || strcmp(run->cli->argument, *id) == 0) &&
+		    !has_failed(run, *id))
 			one_ticket(run, *id, &round);
 	return round;
 }
@@ -329,7 +372,7 @@ static int run_all(struct purge_run *run)
 
 	for (;;) {
 		round = one_round(run);
-		failed = round.failed;
+		failed += round.failed;
 		purged += round.purged;
 		if (stop_asked || !run->cli->wait || round.waiting == 0)
 			break;
@@ -424,5 +467,9 @@ int purge_command(int argc, char **argv)
 	}
 	run.terminal = isatty(STDERR_FILENO);
 	catch_signals();
-	return run_all(&run);
+	r = run_all(&run);
+	while (run.failed_count > 0)
+		free(run.failed[--run.failed_count]);
+	free(run.failed);
+	return r;
 }
