@@ -48,6 +48,7 @@ struct purge_run {
 	struct policy policy;
 	bool policy_invalid;
 	const char *id; /* of the ticket at work */
+	uint64_t expected; /* entries in its root, 0: unknown */
 	char **failed;	/* ids that are not tried again until the next start */
 	size_t failed_count;
 	bool terminal;
@@ -174,6 +175,21 @@ static void on_left(const char *path, int error, void *data)
 		    strerror(-error));
 }
 
+/* A purge gone on with has fewer left than were counted: how many is not known. */
+static uint64_t counted_entries(const struct ticket *ticket)
+{
+	const struct stages *s = &ticket->stages;
+	json_t *facts = json_object_get(ticket->manifest, "facts");
+	json_t *count = json_object_get(facts, "count");
+	json_int_t entries;
+
+	if (s->begun[STAGE_PURGE] || s->begun[STAGE_DEFER] || s->begun[STAGE_RESTORE] ||
+	    !json_is_true(json_object_get(count, "complete")))
+		return 0;
+	entries = json_integer_value(json_object_get(count, "entries"));
+	return entries > 0 ? (uint64_t)entries : 0;
+}
+
 static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, const char *name)
 {
 	cleanup_fd int fd = open_tree(run, ticket, name);
@@ -189,6 +205,8 @@ static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, con
 	options.urgent = run->cli->urgent;
 	options.urgent_bytes_percent = (unsigned)run->policy.urgent_free_space;
 	options.urgent_inodes_percent = (unsigned)run->policy.urgent_free_inodes;
+	if (strcmp(name, "root") == 0)
+		options.expected = run->expected;
 	options.progress = on_progress;
 	options.left = on_left;
 	options.data = run;
@@ -225,6 +243,7 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 	if (records_fd < 0)
 		return records_fd;
 	run->id = ticket->id;
+	run->expected = counted_entries(ticket);
 	r = open_tree(run, ticket, "root");
 	if (r >= 0)
 		(void)close(r);

@@ -76,6 +76,24 @@ is "and in the archive" "$(tar --wildcards -xOf "$(node_path /var/lib/kept.tar.z
 like "the report tells of the copies" "$(report)" "copied to /var/lib/kept, .*copied to /var/lib/kept.tar.zst"
 like "with the layer" "$(tar -tf "$(node_path /var/lib/kept.tar.zst)" 2>/dev/null)" "$container/layer/"
 
+# What purge may delete, and when.
+jail=$(node_path "$root.quarantine")
+purge() { node_run containerd-recover purge "$@" 2>&1; }
+mkdir -p "$jail/20260101T000000-foreign/root/dir" "$(node_path /var/lib/precious)"
+echo precious | tee "$jail/20260101T000000-foreign/root/dir/file" "$(node_path /var/lib/precious/file)" >/dev/null
+whole() { node_tree "$root.quarantine"; node_tree /var/lib/precious; }
+whole >"$NODE/whole"
+like "a dry run says when" "$(purge --dry-run)" "$id .*would be purged in [0-9]* s"
+for not_ours in /var/lib/precious "$root" "${root%/*}" / "$root.quarantine" "$root.quarantine/$id/root" \
+    "$root.quarantine/../precious" 20260101T000000-foreign "$root.quarantine/20260101T000000-foreign" "../$id" none; do
+    purge --yes --urgent "$not_ours" >"$NODE/said"
+    is "$not_ours is refused" $? 1
+done
+purge "$id" >"$NODE/said"
+is "within its grace period nor is the quarantine purged without --yes" "$? $(grep -c 'is kept for another' "$NODE/said")" "3 1"
+is "nothing of all that is gone" "$(whole)" "$(cat "$NODE/whole")"
+rm -r "$jail/20260101T000000-foreign" "$(node_path /var/lib/precious)"
+
 node_run systemctl stop containerd
 ok "restore" node_run containerd-recover restore --yes "$id"
 node_run systemctl stop containerd
@@ -91,6 +109,33 @@ is "and the pods, which were killed" "$(node_cri list | cut -d' ' -f2,3 | sort)"
 is "the report is of the restore" "$(field "r['event'], r['state']")" "restore restored"
 like "which says so" "$(report)" "Done: the old data root was put back"
 fails "a second time there is nothing to restore" node_run containerd-recover restore --yes "$id"
-ok "the rest is purged" node_until 30 node_run containerd-recover purge --yes "$id"
+
+# A purge by hand, stopped by Ctrl-C and gone on with; what is held open, and what cannot go.
+aside=$(node_path "$(node_quarantine)")/root
+mkdir "$aside/many" "$aside/mounted"
+"$BUILD/tests/bench/maketree" "$aside/many" 4000 1 1000 10 >/dev/null
+head -c 1048576 /dev/zero >"$aside/held"
+node_service holder sh -c "exec sleep 1000 <$root.quarantine/$id/root/held"
+node_run mount --bind /usr "$root.quarantine/$id/root/mounted"
+node_run sh -c "echo \$\$ >/run/purge.pid; exec containerd-recover purge --yes --max-rate 300 $id" >"$NODE/said" 2>&1 &
+by_hand=$!
+sleep 3
+like "status tells how far it is" "$(node_run containerd-recover status)" "[0-9]+ entries.* [0-9]+/s, gentle"
+is "a second purge leaves it to the first" "$(purge --yes "$id" >/dev/null; test -d "$aside/mounted" && echo there)" there
+fails "and it cannot be restored any more" node_run containerd-recover restore --yes "$id"
+node_run sh -c "kill -INT $(cat "$(node_path /run/purge.pid)")"
+wait $by_hand
+is "stopped cleanly" $? 0
+like "and says so" "$(cat "$NODE/said")" "entries deleted in .* stopped"
+left=$(find "$aside/many" | wc -l)
+ok "some of it is deleted, not all ($left left)" test "$left" -gt 10 -a "$left" -lt 4000
+purge --yes --urgent "$id" >"$NODE/said"
+is "the next one does the rest, but for the mount" "$? $(cd "$aside" && echo *)" "1 mounted"
+is "which is named once" "$(grep -c 'mounted cannot be deleted' "$NODE/said")" 1
+like "and who holds what is deleted" "$(cat "$NODE/said")" "1 deleted files with 1048576 bytes are still open"
+node_run umount "$root.quarantine/$id/root/mounted"
+node_run systemctl stop holder
+ok "without the mount all of it goes" purge --yes --urgent "$id"
+fails "the quarantine too" test -e "$(dirname "$aside")"
 is "the report outlives it" "$(field "r['event'], r['state'], r['next']['purge_at']")" "restore purged 0"
 tap_done
