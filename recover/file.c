@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 int file_write_all(int fd, const void *data, size_t size)
 {
@@ -22,6 +23,17 @@ int file_write_all(int fd, const void *data, size_t size)
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+int file_read_lines(int dirfd, const char *name, size_t max, char **ret)
+{
+	size_t size;
+	int r = dir_read_file(dirfd, name, max, ret, &size);
+
+	for (size_t i = 0; r == 0 && i < size; i++)
+		if ((*ret)[i] == '\0')
+			(*ret)[i] = '\n';
+	return r;
 }
 
 static int write_new(int dirfd, const char *name, const void *data, size_t size, mode_t mode)

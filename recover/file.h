@@ -16,6 +16,13 @@
  */
 int file_replace(int dirfd, const char *name, const void *data, size_t size, mode_t mode);
 
+/*
+ * The whole of a record of lines, of at most @max bytes, as dir_read_file() would
+ * give it: bytes of 0, which a power cut leaves where a line should be, are ends
+ * of lines. Returns 0 with @ret the caller's, to free(), or a negative errno.
+ */
+int file_read_lines(int dirfd, const char *name, size_t max, char **ret);
+
 /* Write all of @data to @fd. Returns 0, or a negative errno after a part. */
 int file_write_all(int fd, const void *data, size_t size);
 

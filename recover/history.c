@@ -3,28 +3,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "recover/file.h"
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
 
 enum { HISTORY_MAX = 16 << 20 };
+
+/* Behind a line that was torn, a new one begins. */
+static bool is_torn(int fd)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+	char last = '\0';
+
+	return end > 0 && (pread(fd, &last, 1, end - 1) != 1 || last != '\n');
+}
 
 int history_append(int records_fd, const char *unit, const char *event, const char *ticket,
 		   const char *rule)
 {
 	cleanup_fd int fd = openat(records_fd, "history",
-				   O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+				   O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	cleanup_free char *line = NULL;
 	int n, r;
 
 	if (fd < 0)
 		return -errno;
-	n = asprintf(&line, "%" PRId64 " %s %s %s %s\n", (int64_t)time(NULL), unit, event,
-		     ticket, rule);
+	n = asprintf(&line, "%s%" PRId64 " %s %s %s %s\n", is_torn(fd) ? "\n" : "",
+		     (int64_t)time(NULL), unit, event, ticket, rule);
 	if (n < 0) {
 		line = NULL;
 		return -ENOMEM;
@@ -39,7 +49,7 @@ int history_has(int records_fd, const char *event, const char *ticket)
 {
 	cleanup_free char *text = NULL;
 	char *save = NULL;
-	int r = dir_read_file(records_fd, "history", HISTORY_MAX, &text, NULL);
+	int r = file_read_lines(records_fd, "history", HISTORY_MAX, &text);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -60,7 +70,7 @@ static int find_last(int records_fd, const char *unit, const char *event, struct
 	cleanup_free char *text = NULL;
 	char *save = NULL;
 	int found = 0;
-	int r = dir_read_file(records_fd, "history", HISTORY_MAX, &text, NULL);
+	int r = file_read_lines(records_fd, "history", HISTORY_MAX, &text);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;

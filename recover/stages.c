@@ -12,7 +12,6 @@
 
 #include "recover/file.h"
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
 
 enum { STAGES_MAX = 1 << 16, STAGE_LINE = 128 };
 
@@ -64,7 +63,7 @@ int stages_peek(int dirfd, const char *name, struct stages *ret)
 {
 	struct stages stages = { .fd = -EBADF };
 	cleanup_free char *text = NULL;
-	int r = dir_read_file(dirfd, name, STAGES_MAX, &text, NULL);
+	int r = file_read_lines(dirfd, name, STAGES_MAX, &text);
 
 	if (r < 0)
 		return r;
@@ -76,7 +75,7 @@ int stages_peek(int dirfd, const char *name, struct stages *ret)
 static int read_record(int ticket_fd, struct stages *s)
 {
 	cleanup_free char *text = NULL;
-	int r = dir_read_file(ticket_fd, "stages", STAGES_MAX, &text, NULL);
+	int r = file_read_lines(ticket_fd, "stages", STAGES_MAX, &text);
 
 	if (r < 0)
 		return r;
@@ -134,6 +133,21 @@ void stages_fault_point(void)
 #endif
 }
 
+static int64_t msec_of(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * 1000 + time->tv_nsec / 1000000;
+}
+
+static int begin_again(struct stages *s, enum stage stage)
+{
+	struct timespec boot;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
+		return -errno;
+	s->begun_msec[stage] = msec_of(&boot);
+	return 0;
+}
+
 static int record(struct stages *s, const char *word, enum stage stage)
 {
 	struct timespec boot, real;
@@ -143,7 +157,7 @@ static int record(struct stages *s, const char *word, enum stage stage)
 	if (clock_gettime(CLOCK_BOOTTIME, &boot) < 0 || clock_gettime(CLOCK_REALTIME, &real) < 0)
 		return -errno;
 	n = snprintf(line, sizeof(line), "%s %s %" PRId64 " %" PRId64 "\n", word, stage_names[stage],
-		     (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000, (int64_t)real.tv_sec);
+		     msec_of(&boot), (int64_t)real.tv_sec);
 	r = file_write_all(s->fd, line, (size_t)n);
 	if (r < 0)
 		return r;
@@ -156,6 +170,10 @@ static int record(struct stages *s, const char *word, enum stage stage)
 
 int stage_begin(struct stages *stages, enum stage stage)
 {
+	/* Tried again and again, as the background work of a containerd that never
+	 * comes is, it must not fill the record: that it is begun is written. */
+	if (stages->begun[stage] && !stages->done[stage])
+		return begin_again(stages, stage);
 	return record(stages, "begin", stage);
 }
 

@@ -52,8 +52,9 @@ int stages_peek(int dirfd, const char *name, struct stages *ret);
 int stages_read_again(int ticket_fd, struct stages *stages);
 
 /*
- * Record that @stage begins or is done. Returns 0 once it is on disk, or a
- * negative errno: then the stage must not be run.
+ * Record that @stage begins or is done; what is begun already is not written
+ * again. Returns 0 once it is on disk, or a negative errno: then the stage must
+ * not be run.
  */
 int stage_begin(struct stages *stages, enum stage stage);
 int stage_done(struct stages *stages, enum stage stage);
