@@ -105,6 +105,8 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 	bool wants_salvage = aftermath_wants_salvage(ticket);
 	int first_error = 0, r = 0;
 
+	if (ticket_state(ticket) == TICKET_BEGUN || ticket_state(ticket) == TICKET_UNDONE)
+		return 0; /* preflight's, which is not to be kept waiting */
 	if (ticket_state(ticket) == TICKET_DEFERRED)
 		r = defer_clean_state(config, ticket->id);
 	else if (wants_salvage)

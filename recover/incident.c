@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 
 #include "recover/clear.h"
 #include "recover/decision.h"
@@ -13,6 +15,10 @@
 #include "recover/quarantine.h"
 #include "recover/report_store.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/metadata.h"
+
+enum { BUSY_TRIES = 20, BUSY_PAUSE_MSEC = 50 };
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
@@ -100,21 +106,18 @@ int incident_undo(const struct config *config, const struct data_root *place,
 		  struct ticket *ticket)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
-	int r;
+	int begun = stage_begin(&ticket->stages, STAGE_UNDO);
+	/* Recorded or not: done twice is as good as once, and containerd starts next. */
+	int r = clear_bundles_undo(config, ticket->id);
 
-	if (records_fd < 0)
-		return records_fd;
-	r = stage_begin(&ticket->stages, STAGE_UNDO);
-	if (r < 0)
-		return r;
-	r = clear_bundles_undo(config, ticket->id);
-	if (r < 0)
-		return r;
-	r = stage_done(&ticket->stages, STAGE_UNDO);
+	if (r == 0)
+		r = begun;
+	if (r == 0)
+		r = stage_done(&ticket->stages, STAGE_UNDO);
 	if (r < 0)
 		return r;
 	log_warning("quarantine %s was begun and not finished; it is taken back", ticket->id);
-	return ticket_retire(place, ticket, records_fd);
+	return records_fd < 0 ? records_fd : ticket_retire(place, ticket, records_fd);
 }
 
 /* What the manifest must hold before the first process is killed. */
@@ -263,23 +266,67 @@ int incident_quarantine(struct situation *s, const struct decision *decision,
 	return r;
 }
 
+/* Neither a root nor a part of one is in it. */
+static bool holds_nothing(const struct ticket *ticket)
+{
+	static const char *const names[] = { "root", "fresh" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		cleanup_fd int fd = dir_open_beneath(ticket->fd, names[i]);
+
+		if (fd != -ENOENT && (fd < 0 || dir_is_empty(fd) != 1))
+			return false;
+	}
+	return true;
+}
+
+/* Is a containerd at work on the root, one that a hand or another unit started?
+ * Returns an fd that keeps it from that, -ENOENT where there is no meta.db, -EBUSY
+ * or another negative errno. */
+static int lock_meta(const struct data_root *place)
+{
+	cleanup_fd int dir_fd = dir_open_beneath(place->root_fd, METADATA_DIR), fd = -EBADF;
+
+	if (dir_fd < 0)
+		return dir_fd;
+	fd = openat(dir_fd, METADATA_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return take_fd(&fd);
+}
+
+static int move_the_rest(const struct data_root *place, struct ticket *ticket,
+			 int (*move)(const struct data_root *place, struct ticket *ticket))
+{
+	cleanup_fd int lock = lock_meta(place);
+
+	return lock < 0 && lock != -ENOENT ? lock : move(place, ticket);
+}
+
 /* Returns 1 if the ticket's old root stands and nothing is decided, 0 if it is mended. */
-static int mend_one(const struct data_root *place, struct ticket *ticket)
+static int mend_one(const struct config *config, const struct data_root *place,
+		    struct ticket *ticket)
 {
 	enum quarantine_where where = quarantine_where(place, ticket);
 
 	if (ticket->stages.begun[STAGE_RESTORE] && !ticket->stages.done[STAGE_RESTORE])
-		return quarantine_restore(place, ticket);
+		return move_the_rest(place, ticket, quarantine_restore);
+	if (ticket_state(ticket) == TICKET_UNDONE)
+		return incident_undo(config, place, ticket); /* and put it away at last */
 	if (ticket_state(ticket) != TICKET_BEGUN)
 		return 0;
 	if (ticket->stages.begun[STAGE_DEFER]) /* what is aside is aside, what is not may stay */
 		return stage_done(&ticket->stages, STAGE_DEFER);
 	if (where == OLD_ROOT_STANDS)
 		return 1;
+	/* Another root is there by now, and this ticket never had one. */
 	if (where == OLD_ROOT_UNKNOWN)
-		return -ESTALE;
+		return holds_nothing(ticket) ? incident_undo(config, place, ticket) : -ESTALE;
 	log_warning("quarantine %s was interrupted in the middle of its move; finishing it", ticket->id);
-	return quarantine_move(place, ticket);
+	return where == OLD_ROOT_ASIDE ? quarantine_move(place, ticket) :
+					 move_the_rest(place, ticket, quarantine_move);
 }
 
 /* What a killed run had done but not written down counts for the cool-down and
@@ -297,6 +344,28 @@ static void book(const struct config *config, const struct ticket *ticket)
 		log_warning("cannot write the history; the cool-down will not hold");
 }
 
+static bool is_unfinished(const struct data_root *place, const char *id)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+
+	return ticket_peek(place, id, &ticket) == 0 &&
+	       (ticket_state(&ticket) == TICKET_BEGUN ||
+		(ticket.stages.begun[STAGE_RESTORE] && !ticket.stages.done[STAGE_RESTORE]));
+}
+
+/* Of what is unfinished nobody has the lock for longer than a look takes. */
+static int open_patiently(const struct data_root *place, const char *id, struct ticket *ret)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MSEC * 1000000L };
+	int r = ticket_open(place, id, ret);
+
+	for (int i = 0; r == -EBUSY && i < BUSY_TRIES && is_unfinished(place, id); i++) {
+		(void)nanosleep(&pause, NULL); /* a short pause is as good */
+		r = ticket_open(place, id, ret);
+	}
+	return r;
+}
+
 int incident_mend(const struct config *config, const struct data_root *place,
 		  struct ticket *ret_begun)
 {
@@ -308,13 +377,14 @@ int incident_mend(const struct config *config, const struct data_root *place,
 		return r;
 	for (char **id = ids; *id; id++) {
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
-		r = ticket_open(place, *id, &ticket);
+
+		r = open_patiently(place, *id, &ticket);
 		if (r == -EBADMSG)
 			(void)ticket_discard(place, *id); /* a stranger's stays, and is listed by status */
-		if (r == -EBUSY || r == -EBADMSG)
+		if (r == -EBADMSG || (r == -EBUSY && !is_unfinished(place, *id)))
 			continue;
 		if (r == 0)
-			r = mend_one(place, &ticket);
+			r = mend_one(config, place, &ticket);
 		if (r == 0 && ticket.stages.done[STAGE_MOVE])
 			book(config, &ticket);
 		if (r == 1 && !found) {
@@ -324,6 +394,8 @@ int incident_mend(const struct config *config, const struct data_root *place,
 		} else if (r == 1) {
 			r = incident_undo(config, place, &ticket);
 		}
+		if (r < 0)
+			log_warning("quarantine %s cannot be mended: %s", log_name(*id), strerror(-r));
 		if (r < 0 && first_error == 0)
 			first_error = r;
 	}

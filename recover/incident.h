@@ -37,10 +37,12 @@ int incident_undo(const struct config *config, const struct data_root *place,
 
 /*
  * Finish what killed runs left at @place, as far as that can be done without a
- * new decision: half-moved roots are moved, empty tickets removed.
+ * new decision: half-moved roots are moved, empty tickets removed. Nothing is
+ * moved while a containerd has its meta.db open.
  *
  * Returns 1 with @ret_begun a ticket whose old root still stands (the caller's,
- * to go on with or to undo), 0 if there is none, or a negative errno.
+ * to go on with or to undo), 0 if there is none, or a negative errno, logged:
+ * then something is half done, and nothing new may be begun on that root.
  */
 int incident_mend(const struct config *config, const struct data_root *place,
 		  struct ticket *ret_begun);

@@ -107,8 +107,10 @@ static int recover(const struct cli *cli, const struct config *config, struct in
 
 	if (r == 0)
 		r = incident_mend(config, &place, &begun);
-	if (r < 0)
-		log_warning("an earlier quarantine cannot be mended: %s", strerror(-r));
+	if (r < 0 && place.root_fd >= 0) {
+		log_error("an earlier quarantine is neither finished nor taken back: %s", strerror(-r));
+		return r;
+	}
 	r = judge(cli, true, &s, &decision);
 	if (r < 0)
 		return r;

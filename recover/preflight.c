@@ -222,13 +222,10 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 	cleanup_ticket struct ticket begun = { .fd = -EBADF, .stages = { .fd = -EBADF } };
 	struct situation_options options = { .down = true, .whole_tree = ledger->last_failed };
 	struct decision decision;
-	int r;
+	int mended = 0, r;
 
-	if (config->verdict == CONFIG_SOUND || config->verdict == CONFIG_DEFAULTS) {
-		r = mend(config, &begun);
-		if (r < 0)
-			log_warning("an earlier quarantine cannot be mended: %s", strerror(-r));
-	}
+	if (config->verdict == CONFIG_SOUND || config->verdict == CONFIG_DEFAULTS)
+		mended = mend(config, &begun);
 	r = situation_look(&options, config, &s);
 	if (r < 0) {
 		log_error("cannot look at the node: %s", strerror(-r));
@@ -238,7 +235,11 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 	decision = triage(&s.facts);
 	decision_log(&s.facts, &decision);
 	if (decision.steps & STEP_QUARANTINE) {
-		act(&s, &decision, &begun, since);
+		if (mended < 0)
+			log_error("an earlier quarantine is neither finished nor taken back (%s), "
+				  "so no other one is begun", strerror(-mended));
+		else
+			act(&s, &decision, &begun, since);
 		return;
 	}
 	if (decision.steps & STEP_TMPMOUNTS)

@@ -440,10 +440,12 @@ int ticket_discard(const struct data_root *place, const char *id)
 		return jail_fd < 0 ? jail_fd : fd;
 	if (faccessat(fd, "manifest.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return -EEXIST;
-	/* Only what an unfinished ticket_create() can have left, and only if empty. */
+	/* Only what an unfinished ticket_create() can have left; with a root that is
+	 * not empty it is a quarantine that lost its manifest, and all of it stays. */
+	if (unlinkat(fd, "root", AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return -errno;
 	(void)unlinkat(fd, ".manifest.json.new", 0);
 	(void)unlinkat(fd, "stages", 0);
-	(void)unlinkat(fd, "root", AT_REMOVEDIR);
 	if (unlinkat(jail_fd, id, AT_REMOVEDIR) < 0)
 		return -errno;
 	remove_empty_jail(place, inside);

@@ -1,0 +1,285 @@
+/*
+ * What a run finds that an earlier one left unfinished, and what it makes of it;
+ * and that nothing is ended on a node where it could not be written down. In a
+ * mount namespace of its own, with the paths of a real node.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "recover/clear.h"
+#include "recover/command.h"
+#include "recover/file.h"
+#include "recover/history.h"
+#include "recover/incident.h"
+#include "recover/quarantine.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/tap.h"
+
+#define ROOT "/var/lib/containerd"
+#define JAIL ROOT ".quarantine"
+#define META ROOT "/io.containerd.metadata.v1.bolt/meta.db"
+#define STATE "/run/containerd"
+#define TASKS STATE "/io.containerd.runtime.v2.task"
+#define PENDING RECORDS_PATH "/pending"
+#define NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+#define NOWHERE { .parent_fd = -EBADF, .root_fd = -EBADF }
+
+static const struct config config = {
+	.root = (char *)ROOT, .state = (char *)STATE, .unit = (char *)"containerd.service",
+	.address = (char *)STATE "/containerd.sock", .snapshotter = (char *)"overlayfs",
+};
+
+static bool there(const char *path)
+{
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void run(const char *command)
+{
+	CHECK_EQ(system(command), 0);
+}
+
+/* A node with a root that holds something, a bundle, and no records. */
+static void new_node(void)
+{
+	run("rm -rf /var/lib/* /run/*");
+	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.content.v1.content "
+	    TASKS "/k8s.io/pod " RECORDS_PATH);
+	run("echo old >" META);
+}
+
+/* A ticket, as a run that was killed leaves it behind the stages of @done. */
+static void begin(struct data_root *place, struct ticket *ticket)
+{
+	json_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
+
+	CHECK_EQ(data_root_open(ROOT, place), 0);
+	CHECK_EQ(ticket_create(place, manifest, ticket), 0);
+	json_decref(manifest);
+}
+
+static void move_bundle_aside(const struct ticket *ticket)
+{
+	struct container container = { .ns = (char *)"k8s.io", .id = (char *)"pod" };
+	struct sandbox sandbox = { .ns = container.ns, .id = container.id, .containers = &container,
+				   .container_count = 1 };
+	const struct inventory lost = { .sandboxes = &sandbox, .sandbox_count = 1 };
+	struct clear_result result = { 0 };
+
+	CHECK_EQ(clear_bundles(&config, &lost, ticket->id, &result), 0);
+	CHECK(!there(TASKS "/k8s.io/pod"));
+}
+
+static int mend(struct ticket *begun)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+
+	CHECK_EQ(data_root_open(ROOT, &place), 0);
+	return incident_mend(&config, &place, begun);
+}
+
+/* What cannot be written down is taken back all the same: containerd starts next. */
+static void test_undone_without_a_record(void)
+{
+	static const char *const calls[] = { "fdatasync", "write" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		cleanup_data_root struct data_root place = NOWHERE;
+		cleanup_ticket struct ticket ticket = NONE;
+
+		new_node();
+		begin(&place, &ticket);
+		move_bundle_aside(&ticket);
+		fault_arm(calls[i], 1, ENOSPC);
+		CHECK_EQ(incident_undo(&config, &place, &ticket), -ENOSPC);
+		CHECK(fault_fired());
+		CHECK(there(TASKS "/k8s.io/pod"));
+		CHECK_EQ(incident_undo(&config, &place, &ticket), 0);
+		CHECK(there(TASKS "/k8s.io/pod"));
+		CHECK(!there(JAIL));
+	}
+}
+
+/* Another containerd may run on the half of a root, by hand, as a child of k3s… */
+static void test_nothing_is_moved_under_a_running_containerd(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+	cleanup_fd int lock = -EBADF;
+	char id[TICKET_ID];
+
+	new_node();
+	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
+	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
+	run("echo old >" META);
+	begin(&place, &ticket);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_MOVE), 0);
+	(void)strcpy(id, ticket.id);
+	ticket_done(&ticket);
+	/* Half way: CRI's records are aside. */
+	run("mv " ROOT "/io.containerd.grpc.v1.cri " ROOT "/.quarantine/*/root/");
+	lock = open(META, O_RDONLY | O_CLOEXEC);
+	CHECK_EQ(flock(lock, LOCK_EX), 0);
+	CHECK_EQ(mend(&begun), -EBUSY);
+	CHECK(there(META));
+	CHECK_EQ(flock(lock, LOCK_UN), 0);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(!there(META));
+	data_root_done(&place);
+	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
+}
+
+/* Somebody looks at the ticket just now: it is waited for, not passed over. */
+static void test_an_unfinished_ticket_in_use_is_not_passed_over(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(mend(&begun), -EBUSY);
+	CHECK(begun.fd < 0);
+	/* One that is purged meanwhile is nobody's business here. */
+	CHECK_EQ(stage_done(&ticket.stages, STAGE_MOVE), 0);
+	CHECK_EQ(mend(&begun), 0);
+	ticket_done(&ticket);
+}
+
+/* Nor is a second quarantine made beside one that is half done. */
+static void test_no_quarantine_is_begun_beside_an_unfinished_one(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	char *argv[] = { (char *)"preflight", (char *)"--root=" ROOT, (char *)"--state=" STATE, NULL };
+	cleanup_tickets char **ids = NULL;
+	struct ticket ticket = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(preflight_command(3, argv), 0);
+	CHECK_EQ(tickets_list(&place, &ids), 1);
+	CHECK(there(META));
+	ticket_done(&ticket);
+	/* Once it can be mended, the damaged meta.db is cured. */
+	CHECK_EQ(preflight_command(3, argv), 0);
+	(void)alarm(0);
+	CHECK(!there(META));
+	run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
+}
+
+/* A person put another root there: nothing was moved, and nothing ever will be. */
+static void test_a_ticket_of_a_root_that_is_gone_is_taken_back(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	move_bundle_aside(&ticket);
+	ticket_done(&ticket);
+	run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(there(TASKS "/k8s.io/pod"));
+	CHECK(there("/var/lib/by-hand/io.containerd.metadata.v1.bolt/meta.db"));
+	CHECK(!there(JAIL));
+
+	/* But a ticket that holds anything is left as it is. */
+	new_node();
+	data_root_done(&place);
+	begin(&place, &ticket);
+	ticket_done(&ticket);
+	run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT " && echo precious >$(echo " JAIL "/*/root)/file");
+	CHECK_EQ(mend(&begun), -ESTALE);
+	run("grep -q precious " JAIL "/*/root/file");
+}
+
+static void test_a_ticket_taken_back_but_not_put_away_is_put_away(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(stage_done(&ticket.stages, STAGE_UNDO), 0);
+	ticket_done(&ticket);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(!there(JAIL));
+	CHECK(there(META));
+}
+
+/* fsck moved the manifest elsewhere: the rest is evidence. */
+static void test_nothing_is_taken_from_a_quarantine_without_its_manifest(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	ticket_done(&ticket);
+	run("rm " JAIL "/*/manifest.json");
+	CHECK_EQ(mend(&begun), 0);
+	run("test -e " JAIL "/*/stages && test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
+}
+
+/* One that moved a part is finished. */
+static void test_a_restore_that_moved_a_part_is_finished(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+
+	new_node();
+	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
+	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
+	run("echo old >" META);
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
+	ticket_done(&ticket);
+	run("mv " ROOT "/.quarantine/*/root/io.containerd.metadata.v1.bolt " ROOT "/");
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(there(ROOT "/io.containerd.grpc.v1.cri"));
+	CHECK(there(META));
+	data_root_done(&place);
+	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
+}
+
+static bool enter_own_world(void)
+{
+	return unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("none", "/run", "tmpfs", 0, NULL) == 0 &&
+	       mount("none", "/etc", "tmpfs", 0, NULL) == 0 &&
+	       mount("none", "/var/lib", "tmpfs", 0, NULL) == 0;
+}
+
+int main(void)
+{
+	if (geteuid() != 0 || !enter_own_world()) {
+		printf("1..0 # SKIP needs root and namespaces\n");
+		return 0;
+	}
+	RUN(test_undone_without_a_record);
+	RUN(test_nothing_is_moved_under_a_running_containerd);
+	RUN(test_an_unfinished_ticket_in_use_is_not_passed_over);
+	RUN(test_no_quarantine_is_begun_beside_an_unfinished_one);
+	RUN(test_a_ticket_of_a_root_that_is_gone_is_taken_back);
+	RUN(test_a_ticket_taken_back_but_not_put_away_is_put_away);
+	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
+	RUN(test_a_restore_that_moved_a_part_is_finished);
+	return tap_done();
+}
