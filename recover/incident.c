@@ -312,7 +312,7 @@ static int mend_one(const struct config *config, const struct data_root *place,
 	enum quarantine_where where = quarantine_where(place, ticket);
 
 	if (ticket->stages.begun[STAGE_RESTORE] && !ticket->stages.done[STAGE_RESTORE])
-		return move_the_rest(place, ticket, quarantine_restore);
+		return move_the_rest(place, ticket, quarantine_mend_restore);
 	if (ticket_state(ticket) == TICKET_UNDONE)
 		return incident_undo(config, place, ticket); /* and put it away at last */
 	if (ticket_state(ticket) != TICKET_BEGUN)

@@ -320,6 +320,17 @@ int quarantine_restore(const struct data_root *place, struct ticket *ticket)
 	return stage_done(&ticket->stages, STAGE_RESTORE);
 }
 
+int quarantine_mend_restore(const struct data_root *place, struct ticket *ticket)
+{
+	int r = ticket->inside ? 0 : mend_first_rename(ticket);
+
+	if (r < 0)
+		return r;
+	if (quarantine_where(place, ticket) == OLD_ROOT_ASIDE)
+		return stage_done(&ticket->stages, STAGE_MOVE);
+	return quarantine_restore(place, ticket);
+}
+
 static int put_in_place(const struct data_root *place, const char *id)
 {
 	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };

@@ -39,6 +39,13 @@ int quarantine_move(const struct data_root *place, struct ticket *ticket);
 int quarantine_restore(const struct data_root *place, struct ticket *ticket);
 
 /*
+ * For a run that finds a restore begun: finish it if a part of the old root is
+ * back, else call it off. Nothing says how long ago that was, and the root that
+ * stands may have pods by now. Same errors.
+ */
+int quarantine_mend_restore(const struct data_root *place, struct ticket *ticket);
+
+/*
  * For a run that found no root at its path at all: where the ticket lies beside
  * @root_path with the second rename missing, finish it. Returns 1 if a root was
  * put in place, 0 if there was nothing to do, or a negative errno.

@@ -144,9 +144,14 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 		log_error("somebody still holds meta.db (process %u)", s.facts.meta.lock_pid);
 		return -EBUSY;
 	}
+	/* Before the first pod ends: killed behind that, what is left of them is swept. */
+	if (records_fd < 0 || file_replace(records_fd, "pending", "", 0, 0600) < 0)
+		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
 	r = incident_lost(&s.inventory, &lost);
 	if (r == 0)
 		r = incident_note_lost(&ticket, &lost);
+	if (r == 0)
+		r = stage_begin(&ticket.stages, STAGE_RESTORE);
 	if (r == 0)
 		r = incident_clear(&s.config, &lost, &s.policy, &ticket, report);
 	if (r == 0)
@@ -157,9 +162,11 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 	if (r < 0) {
 		log_error("cannot put the data root back: %s", strerror(-r));
 		json_decref(done);
+		/* Not to be gone on with at some later start, under new pods. */
+		(void)quarantine_mend_restore(&s.place, &ticket);
 		return r;
 	}
-	if (records_fd < 0 || file_replace(records_fd, "pending", "", 0, 0600) < 0 ||
+	if (records_fd < 0 ||
 	    history_append(records_fd, s.config.unit, "restore", id, "asked") < 0)
 		log_warning("cannot write the history");
 	report_note(records_fd, id, "restore", done);

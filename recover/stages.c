@@ -43,6 +43,8 @@ static void take_line(struct stages *s, const char *line)
 			s->done[i] = true;
 			s->done_sec[i] = sec;
 			s->msec[i] = (unsigned)(msec - s->begun_msec[i]);
+			if (i == STAGE_MOVE) /* a restore that was begun is called off */
+				s->begun[STAGE_RESTORE] = false;
 		}
 	}
 }

@@ -49,6 +49,13 @@ static void run(const char *command)
 	CHECK_EQ(system(command), 0);
 }
 
+static ino_t inode(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
 /* A node with a root that holds something, a bundle, and no records. */
 static void new_node(void)
 {
@@ -236,6 +243,36 @@ static void test_nothing_is_taken_from_a_quarantine_without_its_manifest(void)
 	run("test -e " JAIL "/*/stages && test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
 }
 
+/* A restore that ended before it moved anything: weeks later there are new pods. */
+static void test_a_restore_that_moved_nothing_is_called_off(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+	ino_t fresh;
+	char id[TICKET_ID];
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
+	(void)strcpy(id, ticket.id);
+	ticket_done(&ticket);
+	fresh = inode(ROOT);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK_EQ(inode(ROOT), fresh);
+	/* It can still be restored, and purged. */
+	data_root_done(&place);
+	CHECK_EQ(data_root_open(ROOT, &place), 0);
+	CHECK_EQ(ticket_open(&place, id, &ticket), 0);
+	CHECK_EQ(ticket_state(&ticket), TICKET_MOVED);
+	CHECK(!ticket.stages.begun[STAGE_RESTORE]);
+	CHECK_EQ(quarantine_restore(&place, &ticket), 0);
+	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
+	CHECK(there(META));
+	ticket_done(&ticket);
+}
+
 /* One that moved a part is finished. */
 static void test_a_restore_that_moved_a_part_is_finished(void)
 {
@@ -280,6 +317,7 @@ int main(void)
 	RUN(test_a_ticket_of_a_root_that_is_gone_is_taken_back);
 	RUN(test_a_ticket_taken_back_but_not_put_away_is_put_away);
 	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
+	RUN(test_a_restore_that_moved_nothing_is_called_off);
 	RUN(test_a_restore_that_moved_a_part_is_finished);
 	return tap_done();
 }
