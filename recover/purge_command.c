@@ -275,6 +275,7 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 }
 
 struct round {
+	bool listed; /* the quarantines are known */
 	int64_t next; /* seconds to the next one due, -1: none */
 	unsigned waiting, purged, failed;
 	unsigned copied; /* of those waiting: `keep` is at work */
@@ -357,6 +358,7 @@ static struct round one_round(struct purge_run *run)
 		round.failed++;
 		return round;
 	}
+	round.listed = true;
 	for (char **id = ids; id && *id && !stop_asked; id++)
 		if ((!run->cli->argument || strcmp(run->cli->argument, *id) == 0) &&
 		    !has_failed(run, *id))
@@ -397,7 +399,7 @@ static int run_all(struct purge_run *run)
 			break;
 		wait_a_while(&round);
 	}
-	if (!run->cli->dry_run)
+	if (!run->cli->dry_run && round.listed)
 		unmark_pending(run->place);
 	if (run->cli->argument && round.copied > 0 && !run->cli->wait)
 		return EXIT_HANDS_OFF;

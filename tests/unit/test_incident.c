@@ -296,6 +296,33 @@ static void test_a_restore_that_moved_a_part_is_finished(void)
 	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 }
 
+/* The root goes away (an unmount, a hand) while the purge waits for its turn. */
+static void test_a_purge_without_a_root_forgets_nothing(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	char *argv[] = { (char *)"purge", (char *)"--wait", (char *)"--root=" ROOT,
+			 (char *)"--state=" STATE, NULL };
+	pid_t child;
+	int status;
+
+	new_node();
+	run("printf '[quarantine]\\ngrace = 2\\n[salvage]\\nenabled = no\\n' >/etc/containerd-recover.conf");
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	ticket_done(&ticket);
+	run("touch " PENDING);
+	child = fork();
+	if (child == 0)
+		exit(purge_command(4, argv));
+	(void)usleep(500000);
+	run("mv " ROOT " /var/lib/elsewhere");
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+	CHECK(there(PENDING));
+	run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
+}
+
 static bool enter_own_world(void)
 {
 	return unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
@@ -319,5 +346,6 @@ int main(void)
 	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
 	RUN(test_a_restore_that_moved_nothing_is_called_off);
 	RUN(test_a_restore_that_moved_a_part_is_finished);
+	RUN(test_a_purge_without_a_root_forgets_nothing);
 	return tap_done();
 }
