@@ -63,7 +63,13 @@ int history_has(int records_fd, const char *event, const char *ticket)
 	return 0;
 }
 
-/* The last one that is @event, or with NULL the last that is no purge and names its ticket.
+/* What becomes of a quarantine later, or was about to be done. */
+static bool is_no_action(const char *event)
+{
+	return strcmp(event, "purge") == 0 || strcmp(event, "begin") == 0;
+}
+
+/* The last one that is @event, or with NULL the last action that names its ticket.
  * A torn line counts as far as it goes. */
 static int find_last(int records_fd, const char *unit, const char *event, struct history_event *ret)
 {
@@ -82,7 +88,7 @@ static int find_last(int records_fd, const char *unit, const char *event, struct
 
 		if (fields < 3 || strcmp(of_unit, unit) != 0)
 			continue;
-		if (event ? strcmp(one.event, event) != 0 : fields < 4 || strcmp(one.event, "purge") == 0)
+		if (event ? strcmp(one.event, event) != 0 : fields < 4 || is_no_action(one.event))
 			continue;
 		*ret = one;
 		found = 1;
@@ -103,4 +109,16 @@ int history_last(int records_fd, const char *unit, const char *event, int64_t *r
 int history_last_action(int records_fd, const char *unit, struct history_event *ret)
 {
 	return find_last(records_fd, unit, NULL, ret);
+}
+
+int history_last_quarantine(int records_fd, const char *unit, int64_t *ret)
+{
+	int64_t made = 0, failed = 0;
+	int r = history_last(records_fd, unit, "quarantine", &made);
+	int r2 = r < 0 ? r : history_last(records_fd, unit, "failed", &failed);
+
+	if (r2 < 0 || (r == 0 && r2 == 0))
+		return r2;
+	*ret = made > failed ? made : failed;
+	return 1;
 }

@@ -2,7 +2,11 @@
  * What was done on this node, one line an event, kept over boots: the cool-down
  * and `status --last` read it.
  *
+ *	1700000000 containerd.service begin 20231114T221320Z-1a2b meta-damaged
  *	1700000000 containerd.service quarantine 20231114T221320Z-1a2b meta-damaged
+ *
+ * The events: begin and quarantine or failed, restore, purge, defer, free-state,
+ * restart.
  */
 #ifndef RECOVER_HISTORY_H
 #define RECOVER_HISTORY_H
@@ -28,7 +32,10 @@ struct history_event {
 	char event[32], ticket[64], rule[64];
 };
 
-/* The last event of @unit but for purges: same results as history_last(). */
+/* The last event of @unit but for purges and beginnings: same results as history_last(). */
 int history_last_action(int records_fd, const char *unit, struct history_event *ret);
+
+/* The same of the last quarantine of @unit, made or tried in vain: the cool-down's. */
+int history_last_quarantine(int records_fd, const char *unit, int64_t *ret);
 
 #endif

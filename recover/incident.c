@@ -175,7 +175,24 @@ static void fill_times(const struct ticket *ticket, struct incident_report *repo
 	memcpy(report->msec, ticket->stages.msec, sizeof(report->msec));
 }
 
-/* With the ticket made: clear the way and move. */
+/* Clear the way and move. What was ended and not made up for counts for the
+ * cool-down as a quarantine does: tried at each start, it would end the pods
+ * again and again. */
+static int clear_and_move(struct situation *s, const struct decision *decision,
+			  const struct inventory *lost, struct ticket *ticket, int records_fd,
+			  struct incident_report *report)
+{
+	int r = incident_clear(&s->config, lost, &s->policy, ticket, report);
+
+	if (r == 0)
+		r = quarantine_move(&s->place, ticket);
+	if (r < 0 && history_append(records_fd, s->config.unit, "failed", ticket->id,
+				    decision->rule->id) < 0)
+		log_warning("cannot write the history; the same may be tried again");
+	return r;
+}
+
+/* With the ticket made. */
 static int carry_out(struct situation *s, const struct decision *decision,
 		     const struct inventory *lost, struct ticket *ticket,
 		     struct incident_report *report)
@@ -185,11 +202,13 @@ static int carry_out(struct situation *s, const struct decision *decision,
 
 	if (records_fd < 0)
 		return records_fd;
+	/* Where this cannot be written, nor could what the cool-down goes by. */
+	r = history_append(records_fd, s->config.unit, "begin", ticket->id, decision->rule->id);
+	if (r < 0)
+		return r;
 	/* Before the move: killed right behind it, the sweep must still come. */
 	mark_pending(records_fd);
-	r = incident_clear(&s->config, lost, &s->policy, ticket, report);
-	if (r == 0)
-		r = quarantine_move(&s->place, ticket);
+	r = clear_and_move(s, decision, lost, ticket, records_fd, report);
 	if (r < 0)
 		return r;
 	/* The root is moved: a history that cannot be written does not undo that. */

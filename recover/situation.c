@@ -137,7 +137,7 @@ static void look_at_history(struct situation *s, int records_fd)
 	f->history.freed = was_tried(s, records_fd, "free-state");
 	f->history.restarted = was_tried(s, records_fd, "restart");
 	f->history.tmpmounts = was_tried(s, records_fd, "tmpmounts");
-	r = history_last(records_fd, s->config.unit, "quarantine", &last);
+	r = history_last_quarantine(records_fd, s->config.unit, &last);
 	if (r == 0)
 		return;
 	age = r < 0 || s->clock.realtime_sec < last ? 0 : s->clock.realtime_sec - last;

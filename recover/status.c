@@ -118,7 +118,7 @@ static json_t *brakes_to_json(const struct gathered *g)
 	cleanup_fd int records_fd = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int64_t last = 0, left = 0;
 	bool hold = records_fd >= 0 && faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	int r = records_fd >= 0 ? history_last(records_fd, g->config.unit, "quarantine", &last) : 0;
+	int r = records_fd >= 0 ? history_last_quarantine(records_fd, g->config.unit, &last) : 0;
 
 	if (r > 0)
 		left = last + (int64_t)g->policy.cooldown_sec - time(NULL);

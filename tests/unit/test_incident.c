@@ -296,6 +296,65 @@ static void test_a_restore_that_moved_a_part_is_finished(void)
 	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 }
 
+static void situation_of(struct situation *s)
+{
+	*s = (struct situation)SITUATION_NONE;
+	s->config = config;
+	policy_init(&s->policy);
+	CHECK_EQ(ledger_clock_now(&s->clock), 0);
+	CHECK_EQ(data_root_open(ROOT, &s->place), 0);
+}
+
+static int quarantine(void)
+{
+	const struct decision decision = { .rule = &triage_rules[triage_rule_count - 1] };
+	struct incident_report report = { 0 };
+	struct situation s;
+	int r;
+
+	situation_of(&s);
+	r = incident_quarantine(&s, &decision, NULL, &report);
+	data_root_done(&s.place);
+	return r;
+}
+
+/* What the cool-down could not see later is not done at all. */
+static void test_nothing_is_done_that_cannot_be_written_down(void)
+{
+	cleanup_ticket struct ticket begun = NONE;
+
+	new_node();
+	CHECK_EQ(mount("none", RECORDS_PATH, "tmpfs", 0, "size=4k"), 0);
+	run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
+	CHECK(quarantine() < 0);
+	CHECK(there(META));
+	CHECK(there(TASKS "/k8s.io/pod"));
+	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
+	/* With room for its records, what was begun is put away. */
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(!there(JAIL));
+	CHECK(there(META));
+}
+
+/* A move that is refused (overlayfs, quotas) must not end the pods at each start. */
+static void test_a_failed_quarantine_counts_for_the_cool_down(void)
+{
+	cleanup_fd int records = -EBADF;
+	int64_t last = 0;
+
+	new_node();
+	fault_arm("renameat2", 1, EXDEV);
+	CHECK_EQ(quarantine(), -EXDEV);
+	CHECK(fault_fired());
+	CHECK(there(META));
+	CHECK(!there(JAIL));
+	records = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(history_last(records, config.unit, "quarantine", &last), 0);
+	CHECK_EQ(history_last(records, config.unit, "failed", &last), 1);
+	CHECK_EQ(quarantine(), 0);
+	CHECK_EQ(history_last(records, config.unit, "quarantine", &last), 1);
+}
+
 /* The root goes away (an unmount, a hand) while the purge waits for its turn. */
 static void test_a_purge_without_a_root_forgets_nothing(void)
 {
@@ -346,6 +405,8 @@ int main(void)
 	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
 	RUN(test_a_restore_that_moved_nothing_is_called_off);
 	RUN(test_a_restore_that_moved_a_part_is_finished);
+	RUN(test_nothing_is_done_that_cannot_be_written_down);
+	RUN(test_a_failed_quarantine_counts_for_the_cool_down);
 	RUN(test_a_purge_without_a_root_forgets_nothing);
 	return tap_done();
 }
