@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "recover/budget.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/decision.h"
@@ -31,22 +31,31 @@
 #include "scanners/deletions.h"
 #include "scanners/metadata.h"
 
-enum { MANY_LEFTOVERS = 1000, GLANCE_MSEC = 50 };
+enum { MANY_LEFTOVERS = 1000, GLANCE_MSEC = 50, START_PERCENT = 75 };
 
-static void on_alarm(int signal)
+static unsigned elapsed_msec(const struct timespec *since)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+	return (unsigned)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+/*
+ * The policy's time from @since on, but never so much of the unit's start that
+ * none is left for containerd: it would be ended with us, again and again.
+ */
+static void limit_time(const struct policy *policy, const struct config *config,
+		       const struct timespec *since)
 {
 	static const char text[] =
 		"containerd-recover: preflight ran out of its time budget; containerd starts as it is\n";
+	unsigned sec = (unsigned)policy->budget_sec, spent = elapsed_msec(since) / 1000;
+	unsigned share = config ? config->timeout_start_sec * START_PERCENT / 100 : 0;
 
-	(void)signal;
-	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-	_exit(EXIT_OK); /* what was begun is recorded; the next run mends it */
-}
-
-static void limit_time(const struct policy *policy)
-{
-	(void)signal(SIGALRM, on_alarm);
-	(void)alarm((unsigned)policy->budget_sec);
+	if (config && config->timeout_start_sec && share < sec)
+		sec = share;
+	budget_set(sec > spent ? sec - spent : 1, text);
 }
 
 /* Writes the attempt down, and tells how the starts before it ended. */
@@ -148,14 +157,6 @@ static int mend(const struct config *config, struct ticket *ret_begun)
 	return r < 0 ? r : incident_mend(config, &place, ret_begun);
 }
 
-static unsigned elapsed_msec(const struct timespec *since)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return (unsigned)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
-}
-
 static void defer(struct situation *s, const struct decision *decision)
 {
 	struct defer_report report = { 0 };
@@ -231,7 +232,7 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 		log_error("cannot look at the node: %s", strerror(-r));
 		return;
 	}
-	limit_time(&s.policy);
+	limit_time(&s.policy, &s.config, since);
 	decision = triage(&s.facts);
 	decision_log(&s.facts, &decision);
 	if (decision.steps & STEP_QUARANTINE) {
@@ -278,7 +279,7 @@ int preflight_command(int argc, char **argv)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &since);
 	policy_init(&policy);
-	limit_time(&policy);
+	limit_time(&policy, NULL, &since);
 	r = cli_parse(argc, argv, CLI_PATHS,
 		      "Before containerd starts: note it, cure a crash loop. Always exits with 0.",
 		      NULL, &cli);
@@ -287,6 +288,7 @@ int preflight_command(int argc, char **argv)
 	r = config_read(&cli.paths, &config);
 	if (r < 0)
 		return EXIT_OK;
+	limit_time(&policy, &config, &since);
 	use_ledger(&config, &ledger);
 	if (all_quiet(&config, &ledger))
 		return EXIT_OK;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "recover/aftermath.h"
+#include "recover/budget.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/file.h"
@@ -14,6 +15,8 @@
 #include "recover/policy.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+
+enum { BUDGET_SEC = 10 }; /* systemd would end containerd together with us */
 
 static int append(const char *unit, const struct ledger_entry *entry, bool sync)
 {
@@ -58,6 +61,7 @@ int record_command(int argc, char **argv)
 	bool sync;
 	int r;
 
+	budget_set(BUDGET_SEC, "containerd-recover: record ran out of its time budget\n");
 	r = cli_parse(argc, argv, CLI_PATHS | CLI_ARGUMENT,
 		      "Write into the ledger that containerd is READY, or that it stopped.",
 		      "started|stopped", &cli);
