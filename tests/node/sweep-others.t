@@ -83,6 +83,14 @@ node_run rm /etc/cni/net.d/05-torn.conflist
 ok "sweep" node_run containerd-recover sweep --yes
 fails "and goes when it is known whose it was" test -e "$NODE/varlib/cni/networks/cbr0/10.244.99.60"
 
+# As a user: not as anybody, and on a node with no containerd and no network.
+out=$(node_run setpriv --reuid 65534 --clear-groups containerd-recover sweep 2>&1)
+is "not as anybody: status" "$?" 3
+like "and it says so" "$out" "only as root"
+out=$(node_run containerd-recover sweep --root=/nowhere --state=/nowhere --config=/dev/null --format=json)
+is "no containerd at all: status" "$?" 0
+like "nobody has records there" "$out" '"known_by": "no meta.db"'
+
 node_run systemctl start containerd
 ok "containerd is back" node_ready
 is "with its pod" "$(fates)" "$(printf '%s\n' "$live live" "$nerdctl live" | sort)"
