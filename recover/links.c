@@ -131,11 +131,13 @@ static void put_down(struct nlmsghdr *message)
 }
 
 /*
- * Wait for the answers to the last @count messages. Returns the first error
- * among them, ENODEV aside: a link that is gone is what we want.
+ * Wait for the answers to the last @count messages; those to earlier ones were
+ * given up when the socket overflowed. Returns the first error among them,
+ * ENODEV aside: a link that is gone is what we want.
  */
 static int take_answers(struct session *session, size_t count)
 {
+	uint32_t before = session->sequence - (uint32_t)count;
 	int first = 0;
 
 	while (count > 0) {
@@ -150,7 +152,8 @@ static int take_answers(struct session *session, size_t count)
 		for (; mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
 			const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
 
-			if (message->nlmsg_type != NLMSG_ERROR || count == 0)
+			if (message->nlmsg_type != NLMSG_ERROR || count == 0 ||
+			    message->nlmsg_seq <= before)
 				continue;
 			count--;
 			if (error->error != 0 && error->error != -ENODEV && first == 0)

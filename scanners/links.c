@@ -18,7 +18,7 @@
 
 enum {
 	RECEIVE_SIZE = 1024 * 1024, /* the kernel fills what it is offered, up to 32 KiB at once */
-	DUMP_ATTEMPTS = 5,
+	DUMP_ATTEMPTS = 40, /* while pods come and go most dumps are interrupted */
 	ETHERNET_SIZE = 6,
 };
 

@@ -17,7 +17,7 @@
 
 enum {
 	RECEIVE_SIZE = 256 * 1024,
-	DUMP_ATTEMPTS = 5,
+	DUMP_ATTEMPTS = 40, /* as in scanners/links.c */
 	USERDATA_COMMENT = 0, /* libnftnl, NFTNL_UDATA_RULE_COMMENT */
 	HASH_DIGITS = 16,
 };

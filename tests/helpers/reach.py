@@ -4,10 +4,11 @@
 usage: reach.py FILE ADDRESS... [HOST:PORT...]
        reach.py serve PORT
 
-Pings each ADDRESS and connects to each HOST:PORT, again and again, until FILE
-exists. Prints "asked N failed N". `serve` answers such connections.
+Pings each ADDRESS, of either family, and connects to each HOST:PORT, again and
+again, until FILE exists. Prints "asked N failed N". `serve` answers such connections.
 """
 
+import ipaddress
 import os
 import socket
 import struct
@@ -24,20 +25,31 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xFFFF
 
 
+def is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def ping(address, number):
-    head = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, number & 0xFFFF)
+    six = ":" in address
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+    request, reply, header = (128, 129, 0) if six else (8, 0, 20)
+    head = struct.pack("!BBHHH", request, 0, 0, os.getpid() & 0xFFFF, number & 0xFFFF)
+    # For ICMPv6 the kernel fills the checksum in.
     packet = head[:2] + struct.pack("!H", checksum(head)) + head[4:]
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
+    with socket.socket(family, socket.SOCK_RAW, protocol) as s:
         s.settimeout(TIMEOUT)
         s.connect((address, 0))
         s.send(packet)
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             try:
-                answer = s.recv(256)[20:]
+                answer = s.recv(256)[header:]
             except TimeoutError:
                 return False
-            if answer[0] == 0 and answer[4:8] == packet[4:8]:
+            if answer[0] == reply and answer[4:8] == packet[4:8]:
                 return True
     return False
 
@@ -64,7 +76,7 @@ def main(stop, *targets):
     while not os.path.exists(stop):
         for target in targets:
             asked += 1
-            if not (connect(target) if ":" in target else ping(target, asked)):
+            if not (ping(target, asked) if is_address(target) else connect(target)):
                 failed += 1
                 print("no answer from", target, file=sys.stderr)
         time.sleep(PAUSE)

@@ -4,7 +4,7 @@
 # shellcheck source=tests/node/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-live=${SWEEP_LIVE:-20} lost=${SWEEP_LOST:-20}
+live=${SWEEP_LIVE:-40} lost=${SWEEP_LOST:-40}
 
 # Two networks: dual stack with host ports and a bandwidth limit, and a second one.
 node_configure_networks() {
@@ -114,7 +114,8 @@ netns=$(node_run sh -c 'for n in /run/netns/cni-*; do ip netns exec "${n##*/}" i
 cp "$node_helpers/reach.py" "$NODE/varlib/"
 node_run ip netns exec "$netns" /usr/bin/python3 /var/lib/reach.py serve 80 >/dev/null 2>&1 </dev/null &
 ok "the host port is served" node_until 5 node_run sh -c "timeout 1 bash -c '</dev/tcp/10.244.96.1/8081'"
-mapfile -t addresses < <(cut -d' ' -f3 "$NODE/live")
+mapfile -t addresses < <(cut -d' ' -f3 "$NODE/live"; cd "$NODE/varlib/cni/networks/cbr0" && grep -lFf "$NODE/live.ids" fd00*)
+is "an address of each family" "${#addresses[@]}" $((2 * (live + 1)))
 node_run /usr/bin/python3 /var/lib/reach.py /run/stop "${addresses[@]}" 10.244.96.1:8081 >"$NODE/reached" 2>&1 &
 reach=$!
 sleep 0.5

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -70,6 +71,7 @@ WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
 WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
 WRAP(realloc, void *, NULL, (void *a, size_t b), (a, b))
+WRAP(mnl_socket_recvfrom, ssize_t, -1, (const struct mnl_socket *a, void *b, size_t c), (a, b, c))
 
 int __real_openat(int dirfd, const char *path, int flags, ...);
 int __wrap_openat(int dirfd, const char *path, int flags, ...);
