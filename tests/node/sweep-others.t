@@ -87,7 +87,7 @@ fails "and goes when it is known whose it was" test -e "$NODE/varlib/cni/network
 out=$(node_run setpriv --reuid 65534 --clear-groups containerd-recover sweep 2>&1)
 is "not as anybody: status" "$?" 3
 like "and it says so" "$out" "only as root"
-out=$(node_run containerd-recover sweep --root=/nowhere --state=/nowhere --config=/etc/none.toml --format=json)
+out=$(node_run containerd-recover sweep --root=/nowhere --state=/run/nowhere --format=json)
 is "no containerd at all: status" "$?" 0
 like "nobody has records there" "$out" '"known_by": "no meta.db"'
 
