@@ -1,6 +1,7 @@
 #!/bin/bash
 # `now`: a fresh root by hand, on a healthy, a hung and a crash-looping
-# containerd.
+# containerd; and what may happen to a node while a person thinks, or to a person
+# while the node is between two containerds.
 # shellcheck source=tests/node/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -48,6 +49,89 @@ fails "locked out: now refuses while somebody else holds meta.db" node_run conta
 is "locked out: no quarantine" "$(node_quarantines)" ""
 node_run systemctl stop holder
 now "hung before READY"
+
+# ---- the node does not wait for a person's answer -----------------------------
+
+# For the commands that terminal.py runs.
+export -f node_run node_leader node_pods node_import node_cri node_path node_until
+export NODE node_helpers
+terminal() { timeout -k 5 120 /usr/bin/python3 "$node_helpers/terminal.py" "$@"; }
+now_asks() { terminal "Go on?" "$1" "$2" "node_run containerd-recover now"; }
+
+pods "asked"
+said=$(now_asks true no)
+is "asked: no is an answer" $? 5
+is "asked: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
+is "asked: nothing is set aside" "$(node_quarantines)" ""
+
+# Neither containerd, for meta.db's lock, nor its preflight, for the tool's own.
+node_run systemctl stop containerd
+said=$(now_asks 'node_run timeout 30 systemctl start containerd' no)
+is "started meanwhile: containerd did not wait" $? 5
+ok "started meanwhile: it answers" node_ready 20
+is "started meanwhile: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
+
+said=$(now_asks 'node_run touch /var/lib/containerd-recover/hold' y)
+is "held meanwhile: hands off" $? 3
+like "held meanwhile: it says that the node looks different" "$said" "looks different"
+like "held meanwhile: and why" "$said" "rule hold"
+ok "held meanwhile: containerd is back" node_ready 20
+is "held meanwhile: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
+is "held meanwhile: nothing is set aside" "$(node_quarantines)" ""
+node_run rm /var/lib/containerd-recover/hold
+
+said=$(now_asks 'node_run timeout 30 systemctl restart containerd && node_until 20 node_cri wait 1 && node_pods later 2' y)
+is "restarted meanwhile, with two pods more: it succeeds" $? 0
+ok "restarted meanwhile: two new pods" node_pods new 2
+ok "restarted meanwhile: nothing of the old pods is left" node_until 30 node_nothing_left_of "$NODE/before"
+is "restarted meanwhile: nor of the later ones" "$(node_census)" "$(cat "$NODE/counts")"
+node_remove_pods
+node_forget
+
+# ---- the session is lost with containerd down ---------------------------------
+
+pods "hung up"
+terminal "stop containerd" true hangup "node_run containerd-recover now --yes" >/dev/null
+recovered() { node_is_active && node_ready 5 && [ -n "$(node_quarantines)" ]; }
+ok "hung up: containerd is started all the same" node_until 60 recovered
+ok "hung up: two new pods" node_pods new 2
+ok "hung up: nothing of the old pods is left" node_until 30 node_nothing_left_of "$NODE/before"
+is "hung up: the node has what two pods have" "$(node_census)" "$(cat "$NODE/counts")"
+node_remove_pods
+node_forget
+
+# ---- pods between a run that was killed and the one that goes on ---------------
+
+# Behind step 4 the bundles are aside, behind step 8 the addresses are released
+# too and the pods in between may have got them. preflight leaves all to another
+# run, so that containerd comes up on the old root.
+between() { # STEP
+    pods "killed behind step $1"
+    node_run CONTAINERD_RECOVER_FAULT="$1" containerd-recover now --yes >"$NODE/said" 2>&1
+    is "killed behind step $1: it was" $? 137
+    node_hold other /run/containerd-recover/lock
+    node_run systemctl start containerd
+    node_ready
+    ok "killed behind step $1: two pods in between" node_pods between 2
+    node_census --save "$NODE/between" >/dev/null
+    node_run systemctl stop other
+    ok "killed behind step $1: run again" node_run containerd-recover now --yes
+    is "killed behind step $1: there is one quarantine" "$(node_quarantines | wc -l)" 1
+    ok "killed behind step $1: two new pods" node_pods new 2
+    ok "killed behind step $1: nothing of the old pods is left" node_until 30 node_nothing_left_of "$NODE/before"
+    ok "killed behind step $1: nor of those in between" node_until 30 node_nothing_left_of "$NODE/between"
+    is "killed behind step $1: the node has what two pods have" "$(node_census)" "$(cat "$NODE/counts")"
+    node_remove_pods
+    node_forget
+}
+if grep -q CONTAINERD_RECOVER_FAULT "$BUILD/containerd-recover"; then
+    between 4
+    between 8
+else
+    skip "pods between a killed run and the next" "this build has no fault points"
+fi
+
+# ---- a crash loop, which automation was told to leave -------------------------
 
 pods crash-looping
 node_policy '[quarantine]' 'automatic = no'
