@@ -42,7 +42,7 @@ static void show_config(const struct facts *f, const struct output *out)
 static void show_policy(const struct facts *f, const struct output *out)
 {
 	if (f->config.policy_invalid)
-		say(out, "policy: %s", f->config.policy_problem);
+		say(out, "policy not understood, nothing is acted on: %s", f->config.policy_problem);
 	else
 		say(out, "policy: automatic = %s", f->config.automatic ? "yes" : "no");
 }
@@ -207,6 +207,8 @@ static void show_evidence(const struct facts *f, const struct decision *d, const
 {
 	unsigned evidence = d->rule->evidence | (d->vetoed ? d->vetoed->evidence : 0);
 
+	/* They would stop whatever is found next: a healthy node's owner wants to know. */
+	evidence |= (f->config.policy_invalid ? SHOW_POLICY : 0) | (f->history.hold ? SHOW_HISTORY : 0);
 	for (size_t i = 0; i < ARRAY_SIZE(shows); i++)
 		if (shows[i].evidence & evidence)
 			shows[i].show(f, out);

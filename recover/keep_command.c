@@ -448,10 +448,6 @@ int keep_command(int argc, char **argv)
 				"Try 'containerd-recover keep --help'.\n");
 		return EXIT_USAGE;
 	}
-	if (geteuid() != 0) {
-		log_error("keeping what is root's needs root");
-		return EXIT_FAILED;
-	}
 	if (policy_read(ETC_PATH, &keep.policy, &problem) < 0)
 		log_warning("%s; going on with the defaults", problem ?: "the policy cannot be read");
 	r = config_read(&cli.paths, &config);

@@ -239,7 +239,8 @@ int policy_parse(const char *text, const char *name, struct policy *policy, char
 static int read_file(int dirfd, const char *name, struct policy *policy, char **ret_problem)
 {
 	cleanup_free char *text = NULL;
-	int r = dir_read_file(dirfd, name, POLICY_FILE_MAX, &text, NULL);
+	size_t size;
+	int r = dir_read_file(dirfd, name, POLICY_FILE_MAX, &text, &size);
 
 	if (r == -ENOENT)
 		return 0;
@@ -248,7 +249,12 @@ static int read_file(int dirfd, const char *name, struct policy *policy, char **
 			*ret_problem = NULL;
 		return r;
 	}
-	return policy_parse(text, name, policy, ret_problem);
+	if (strlen(text) == size)
+		return policy_parse(text, name, policy, ret_problem);
+	/* What a loss of power makes of a file: its keys must not fall back to defaults. */
+	if (asprintf(ret_problem, "%s has a NUL byte at %zu: it is damaged", name, strlen(text)) < 0)
+		*ret_problem = NULL;
+	return -EINVAL;
 }
 
 static int is_conf(const struct dirent *entry)
@@ -264,8 +270,14 @@ static int read_dropins(int etc_fd, struct policy *policy, char **ret_problem)
 	struct dirent **entries;
 	int n, r = 0;
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0) {
+		r = -errno;
+		if (asprintf(ret_problem, "containerd-recover.conf.d cannot be read: %s", strerror(-r)) < 0)
+			*ret_problem = NULL;
+		return r;
+	}
 	n = scandirat(fd, ".", &entries, is_conf, alphasort);
 	if (n < 0)
 		return -errno;

@@ -25,6 +25,17 @@ binary=$(node_path /usr/bin/containerd-recover)
 
 starts "nothing is wrong"
 
+# What only root may see must not look as if it were not there.
+as_nobody() { node_run setpriv --reuid 65534 --regid 65534 --clear-groups containerd-recover "$@"; }
+for command in status plan scan evidence purge finish "sweep --yes" "now --yes" "restore some"; do
+    # shellcheck disable=SC2086
+    said=$(as_nobody $command 2>&1)
+    is "$command without root: status and words" "$? $said" "1 containerd-recover: ${command%% *} needs root"
+done
+ok "preflight without root succeeds" as_nobody preflight
+node_run containerd-recover plan --format=json >"$NODE/varlib/facts.json"
+like "saved facts may be judged by anybody" "$(as_nobody plan --facts=/var/lib/facts.json)" "rule healthy"
+
 cp "$binary" "$NODE/binary"
 rm "$binary"
 starts "the binary is gone"
@@ -37,6 +48,8 @@ cp "$NODE/binary" "$binary"
 
 node_policy 'this is not = [a policy'
 starts "the policy file is not understood"
+like "the policy file is not understood: plan says so on a healthy node" \
+    "$(node_run containerd-recover plan)" "policy not understood, nothing is acted on: containerd-recover.conf: .* has no key"
 rm "$(node_path /etc/containerd-recover.conf)"
 
 node_run mount -t tmpfs -o ro none /var/lib/containerd-recover

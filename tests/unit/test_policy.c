@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "recover/file.h"
 #include "recover/policy.h"
@@ -36,6 +38,26 @@ static void test_values_and_units(void)
 	CHECK_STR(policy.keep_pods, "ci/* default/db-0");
 	CHECK_EQ(policy_parse("[keep]\npods =\n", "x", &policy, &problem), 0);
 	CHECK_STR(policy.keep_pods, "");
+}
+
+/* A loss of power leaves files of zeros; "no" must not turn into the default "yes". */
+static void test_files_that_cannot_be_read(void)
+{
+	static const char damaged[] = "[quarantine]\nautomatic = yes\n\0\0\0\0";
+	cleanup_fd int etc = open(tap_tmpdir(NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *path = NULL, *problem = NULL, *second = NULL;
+	struct policy policy;
+
+	CHECK(asprintf(&path, "/proc/self/fd/%d", etc) > 0);
+	CHECK_EQ(policy_read(path, &policy, &problem), 0);
+	CHECK(problem == NULL);
+	CHECK_EQ(file_replace(etc, "containerd-recover.conf", damaged, sizeof(damaged) - 1, 0600), 0);
+	CHECK_EQ(policy_read(path, &policy, &problem), -EINVAL);
+	CHECK_STR(problem, "containerd-recover.conf has a NUL byte at 29: it is damaged");
+	CHECK_EQ(unlinkat(etc, "containerd-recover.conf", 0), 0);
+	CHECK_EQ(file_replace(etc, "containerd-recover.conf.d", "", 0, 0600), 0);
+	CHECK_EQ(policy_read(path, &policy, &second), -ENOTDIR);
+	CHECK_STR(second, "containerd-recover.conf.d cannot be read: Not a directory");
 }
 
 static void refused(const char *text, const char *naming)
@@ -91,6 +113,7 @@ int main(void)
 	RUN(test_defaults_lie_within_their_bounds);
 	RUN(test_values_and_units);
 	RUN(test_what_is_not_understood_is_named_and_changes_nothing);
+	RUN(test_files_that_cannot_be_read);
 	RUN(test_dropins_come_after_the_file_in_order);
 	return tap_done();
 }
