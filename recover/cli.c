@@ -235,7 +235,7 @@ int cli_parse(int argc, char **argv, unsigned options, const char *about, const 
 	if (take_arguments(argc, argv, options, argument, &cli) < 0)
 		return usage_error(argv[0]);
 	log_open(cli.verbose);
-	/* What only root may see would look as if it were not there. */
+	/* Who sees half of the node takes the other half for gone. */
 	if ((options & CLI_PATHS) && !cli.facts_file && geteuid() != 0) {
 		log_error("%s needs root", argv[0]);
 		return EXIT_FAILED;

@@ -85,8 +85,8 @@ fails "and goes when it is known whose it was" test -e "$NODE/varlib/cni/network
 
 # As a user: not as anybody, and on a node with no containerd and no network.
 out=$(node_run setpriv --reuid 65534 --clear-groups containerd-recover sweep 2>&1)
-is "not as anybody: status" "$?" 3
-like "and it says so" "$out" "only as root"
+is "not as anybody: status" "$?" 1
+like "and it says so" "$out" "sweep needs root"
 out=$(node_run containerd-recover sweep --root=/nowhere --state=/run/nowhere --format=json)
 is "no containerd at all: status" "$?" 0
 like "nobody has records there" "$out" '"known_by": "no meta.db"'
