@@ -416,8 +416,9 @@ static int run_all(struct purge_run *run)
 	return EXIT_OK;
 }
 
-/* By id, or by the path that status shows. Anything else is refused. */
-static int resolve_argument(const struct data_root *place, struct cli *cli)
+/* By id, or by the path that status shows. Anything else is refused. @ret_id is what the
+ * argument then points to. */
+static int resolve_argument(const struct data_root *place, struct cli *cli, char **ret_id)
 {
 	cleanup_tickets char **ids = NULL;
 	const char *slash = strrchr(cli->argument, '/');
@@ -437,8 +438,8 @@ static int resolve_argument(const struct data_root *place, struct cli *cli)
 				  (strncmp(real, inside, n) == 0 && strlen(inside) == n);
 		}
 		if (in_jail && strcmp(slash ? (real ? strrchr(real, '/') + 1 : "") : cli->argument, *id) == 0) {
-			cli->argument = strdup(*id);
-			return cli->argument ? 0 : -ENOMEM;
+			cli->argument = *ret_id = strdup(*id);
+			return *ret_id ? 0 : -ENOMEM;
 		}
 	}
 	return -ENOENT;
@@ -456,7 +457,7 @@ int purge_command(int argc, char **argv)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_config struct config config = { 0 };
-	cleanup_free char *problem = NULL;
+	cleanup_free char *problem = NULL, *id = NULL;
 	struct cli cli;
 	struct purge_run run = { .cli = &cli, .config = &config, .place = &place };
 	int r;
@@ -476,7 +477,7 @@ int purge_command(int argc, char **argv)
 	if (r == 0)
 		r = data_root_open(config.root, &place);
 	if (r == 0 && cli.argument)
-		r = resolve_argument(&place, &cli);
+		r = resolve_argument(&place, &cli, &id);
 	if (r == -ENOENT && cli.argument) {
 		log_error("'%s' is no quarantine of %s; `containerd-recover status` lists them",
 			  cli.argument, config.root);
