@@ -191,12 +191,8 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 	line.source = prefix.kernel ? LOG_KERNEL : log_source_of(line.sender, text);
 	if (entry)
 		line.source = log_source_of_entry(entry, text);
-	if (line.source == LOG_SUPERVISOR || line.source == LOG_BARE) {
-		enum log_source source = log_unwrap(text, line.source);
-
-		line.pid = source == line.source ? line.pid : 0; /* k0s's */
-		line.source = source;
-	}
+	if (line.source == LOG_SUPERVISOR || line.source == LOG_BARE)
+		line.source = log_unwrap(text, line.source);
 	line.level = log_level_of(text);
 	line.frame = log_frame_of(text);
 	if (entry && entry->invocation)
