@@ -149,3 +149,16 @@ char *data_root_jail_path(const struct data_root *place, bool inside)
 		return NULL;
 	return path;
 }
+
+int data_root_check_jails(const struct data_root *place, char **ret_path)
+{
+	for (int inside = 0; inside < 2; inside++) {
+		cleanup_fd int fd = data_root_open_jail(place, inside, false);
+
+		if (fd >= 0 || fd == -ENOENT)
+			continue;
+		*ret_path = data_root_jail_path(place, inside);
+		return fd;
+	}
+	return 0;
+}

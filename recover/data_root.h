@@ -47,6 +47,13 @@ void data_root_done(struct data_root *place);
  */
 int data_root_open_jail(const struct data_root *place, bool inside, bool create);
 
+/*
+ * Can both jails be used, if they are there? Returns 0, or the negative errno of
+ * data_root_open_jail() with the path in *@ret_path, the caller's to free() (NULL
+ * if there is no memory for it).
+ */
+int data_root_check_jails(const struct data_root *place, char **ret_path);
+
 /* Its path, for people. The caller's, to free(); NULL for want of memory. */
 char *data_root_jail_path(const struct data_root *place, bool inside);
 

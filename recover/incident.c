@@ -385,6 +385,15 @@ static int open_patiently(const struct data_root *place, const char *id, struct 
 	return r;
 }
 
+static void name_foreign_jail(const struct data_root *place)
+{
+	cleanup_free char *path = NULL;
+
+	if (data_root_check_jails(place, &path) < 0 && path)
+		log_error("%s is not a directory of root's that nobody else may write to; nothing can be "
+			  "set aside until it is moved away", path);
+}
+
 int incident_mend(const struct config *config, const struct data_root *place,
 		  struct ticket *ret_begun)
 {
@@ -392,8 +401,10 @@ int incident_mend(const struct config *config, const struct data_root *place,
 	int first_error = 0, found = 0;
 	int r = tickets_list(place, &ids);
 
-	if (r < 0)
+	if (r < 0) {
+		name_foreign_jail(place);
 		return r;
+	}
 	for (char **id = ids; *id; id++) {
 		cleanup_ticket struct ticket ticket = TICKET_NONE;
 

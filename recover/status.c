@@ -72,8 +72,16 @@ static json_t *tickets_to_json(const struct data_root *place, const struct polic
 	cleanup_tickets char **ids = NULL;
 	json_t *list = json_array();
 
-	if (place->root_fd < 0 || tickets_list(place, &ids) < 0)
+	if (place->root_fd < 0)
 		return list;
+	if (tickets_list(place, &ids) < 0) {
+		cleanup_free char *path = NULL;
+
+		if (data_root_check_jails(place, &path) < 0 && path)
+			log_warning("%s is not a directory of root's that nobody else may write to: what is "
+				    "in it is not looked at, and nothing can be set aside there", path);
+		return list;
+	}
 	for (char **id = ids; *id; id++)
 		(void)json_array_append_new(list, ticket_to_json(place, policy, *id));
 	return list;

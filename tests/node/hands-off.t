@@ -74,6 +74,15 @@ node_hold holder "$meta_db"
 unchanged "meta.db locked by another process" "meta.db"
 node_run systemctl stop holder
 
+node_run ln -s /var/tmp "$root.quarantine"
+unchanged "a link where quarantines go" "$root.quarantine is not a directory of root's"
+node_run rm "$root.quarantine"
+node_run install -d -m 777 "$root.quarantine"
+unchanged "a directory for everybody where quarantines go" "$root.quarantine is not a directory of root's"
+like "a directory for everybody where quarantines go: status says so" \
+    "$(node_run containerd-recover status 2>&1)" "$root.quarantine is not a directory of root's"
+node_run rmdir "$root.quarantine"
+
 node_run touch /var/lib/containerd-recover/hold
 unchanged "hold file" "hold"
 node_run rm /var/lib/containerd-recover/hold

@@ -272,6 +272,7 @@ static void test_a_missing_root_is_put_in_place(void)
 
 static void test_tickets_exclude_each_other_and_refuse_strangers(void)
 {
+	cleanup_free char *jail = NULL;
 	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
 	struct ticket ticket = { .fd = -1, .stages.fd = -1 }, second;
 	cleanup_tickets char **ids = NULL;
@@ -300,6 +301,8 @@ static void test_tickets_exclude_each_other_and_refuse_strangers(void)
 	/* A jail that others may write to is none of ours. */
 	CHECK_EQ(chmod(path_of("root.quarantine"), 0777), 0);
 	CHECK_EQ(ticket_open(&place, "copy", &ticket), -EPERM);
+	CHECK_EQ(data_root_check_jails(&place, &jail), -EPERM);
+	CHECK_STR(jail, path_of("root.quarantine"));
 }
 
 static void test_a_ticket_that_cannot_be_made_leaves_nothing(void)
