@@ -41,8 +41,10 @@ chattr -i "$bad" 2>/dev/null
 printf 'X' | dd of="$bad" bs=1 seek=700 conv=notrunc status=none
 rm "$(blobs)/$(layer_of thin)"
 
-node_damage root-zero
 node_fast_restarts
+# Stopped: the next transaction would write a sound root page.
+node_run kill -STOP "$(node_property MainPID)"
+node_damage root-zero
 node_crash
 started=$EPOCHREALTIME
 ok "containerd is back" node_ready 40
