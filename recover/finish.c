@@ -184,16 +184,20 @@ static int finish_once(const struct cli *cli, const struct policy *policy, bool 
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_config struct config config = { 0 };
-	int r = config_read(&cli->paths, &config), freed = r < 0 ? r : finish_freed(&config);
+	int r = config_read(&cli->paths, &config), freed = r < 0 ? r : finish_freed(&config), kept = 0;
 
 	if (r == 0)
 		r = data_root_open(config.root, &place);
-	if (r == 0)
-		r = finish_all(&config, policy, &place, ret_worked);
+	if (r < 0)
+		return r;
+	r = finish_all(&config, policy, &place, ret_worked);
 	if (r == 0 && prune(&place, policy) < 0)
 		log_warning("the records of old incidents could not be deleted");
-	if (r == 0 && policy->salvage_keep_archive)
-		r = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
+	/* Whatever an old quarantine still lacks. */
+	if (policy->salvage_keep_archive)
+		kept = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
+	if (r == 0 && kept < 0)
+		r = kept;
 	return r < 0 ? r : freed;
 }
 
