@@ -46,7 +46,7 @@ static const struct member {
 	M(history, freed, BOOLEAN), M(history, restarted, BOOLEAN),
 	M(history, tmpmounts, BOOLEAN),
 	M(root, error, INT32), M(root, is_link, BOOLEAN), M(root, is_mount_point, BOOLEAN),
-	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN),
+	M(root, is_empty, BOOLEAN), M(root, child_mount, BOOLEAN), M(root, stranger, TEXT),
 	E(root, mount_missing, answer_names), M(root, dev, UINT64), M(root, ino, UINT64),
 	M(fs, error, INT32), M(fs, type, TEXT), M(fs, read_only, BOOLEAN),
 	M(fs, block_bytes, UINT64), M(fs, blocks, UINT64), M(fs, blocks_free, UINT64),

@@ -166,19 +166,38 @@ static int has_child_mount(int root_fd)
 	return r;
 }
 
-/* Empty but for what is not containerd's. Returns 1, 0, or a negative errno. */
-static int is_empty_root(int root_fd)
+/* What containerd makes at the top of its root, k3s's log of it, and what is ours. */
+static bool is_known_name(const char *name)
+{
+	static const char *const prefixes[] = { "io.containerd.", ".containerd-recover-" };
+	static const char *const names[] = { "tmpmounts", "opt", "containerd.log" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Is it empty, and whose is what is in it? Returns 0, or a negative errno. */
+static int look_at_names(struct facts *f, int root_fd)
 {
 	cleanup_dir DIR *stream = NULL;
 	const char *name;
 	int r = dir_stream(root_fd, &stream);
 
+	f->root.is_empty = r == 0;
 	while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0) {
-		if (!ticket_is_not_child(name))
-			return 0;
 		r = 0;
+		if (ticket_is_not_child(name))
+			continue;
+		f->root.is_empty = false;
+		if (!*f->root.stranger && !is_known_name(name))
+			SET_TEXT(f->root.stranger, log_name(name));
 	}
-	return r < 0 ? r : 1;
+	return r;
 }
 
 static void look_at_mounts(struct facts *f, const char *path)
@@ -211,8 +230,7 @@ static void look_at_root(struct situation *s)
 	f->root.dev = s->place.dev;
 	f->root.ino = s->place.ino;
 	look_at_mounts(f, s->place.root);
-	r = is_empty_root(s->place.root_fd);
-	f->root.is_empty = r > 0;
+	r = look_at_names(f, s->place.root_fd);
 	if (r >= 0 && s->place.is_mount_point) {
 		r = has_child_mount(s->place.root_fd);
 		f->root.child_mount = r > 0;

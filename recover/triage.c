@@ -51,6 +51,11 @@ static bool foreign_tasks(const struct facts *f)
 	return f->pods.foreign_tasks > 0;
 }
 
+static bool strangers(const struct facts *f)
+{
+	return f->root.stranger[0] != '\0';
+}
+
 static bool child_mount(const struct facts *f)
 {
 	return f->root.child_mount;
@@ -269,6 +274,9 @@ const struct rule triage_rules[] = {
 	{ "foreign-tasks", RULE_ROOT_CAUSE, foreign_tasks, 0, SHOW_PODS,
 	  "another client's containers run on this containerd",
 	  "the end of those containers", "hands-off:foreign-tasks" },
+	{ "strangers", RULE_ROOT_CAUSE, strangers, 0, SHOW_ROOT,
+	  "the data root holds what is not containerd's; a fresh root would take it away, and the purge delete it",
+	  "a data root with nothing else in it", "hands-off:strangers" },
 	{ "child-mount", RULE_CAUSE, child_mount, 0, SHOW_ROOT,
 	  "the data root is a mount point and so is a directory in it; they cannot be moved as one",
 	  "that mount's absence", "hands-off:child-mount" },

@@ -41,12 +41,12 @@ reservations() {
 ways_out() {
     local base
     base=$(node_path /var/lib)
-    mkdir -p "$base/outside/bind" "$base/outside/link" "$base/${root#/var/lib/}/way/bind"
+    mkdir -p "$base/outside/bind" "$base/outside/link" "$base/${root#/var/lib/}/io.containerd.way/bind"
     echo precious | tee "$base/outside/bind/file" "$base/outside/link/file" >/dev/null
-    node_run mount --bind /var/lib/outside/bind "$root/way/bind"
-    ln -s ../../outside/link "$base/${root#/var/lib/}/way/relative"
-    ln -s /var/lib/outside/link "$base/${root#/var/lib/}/way/absolute"
-    ln "$base/outside/link/file" "$base/${root#/var/lib/}/way/hardlink"
+    node_run mount --bind /var/lib/outside/bind "$root/io.containerd.way/bind"
+    ln -s ../../outside/link "$base/${root#/var/lib/}/io.containerd.way/relative"
+    ln -s /var/lib/outside/link "$base/${root#/var/lib/}/io.containerd.way/absolute"
+    ln "$base/outside/link/file" "$base/${root#/var/lib/}/io.containerd.way/hardlink"
 }
 
 # Processes that only look like ours: another containerd's shim, and a pause.
@@ -102,8 +102,8 @@ ok "nothing of containerd's old pods is left" node_until 30 node_nothing_left_of
 is "the neighbours are as they were" "$(neighbours)" "$(cat "$NODE/before")"
 
 ok "the purge comes to its end" node_until 30 purge_is_over
-is "all is gone but the mount and what is seen through it" "$(node_tree "$(node_quarantine)/root" | cut -d' ' -f 2-)" $'d way\nd way/bind\nf way/bind/file'
+is "all is gone but the mount and what is seen through it" "$(node_tree "$(node_quarantine)/root" | cut -d' ' -f 2-)" $'d io.containerd.way\nd io.containerd.way/bind\nf io.containerd.way/bind/file'
 is "and still the neighbours are as they were" "$(neighbours)" "$(cat "$NODE/before")"
-like "what is left is named" "$(node_log -u containerd-recover-purge)" "way/bind cannot be deleted"
-node_run umount "$(node_quarantine)/root/way/bind"
+like "what is left is named" "$(node_log -u containerd-recover-purge)" "io.containerd.way/bind cannot be deleted"
+node_run umount "$(node_quarantine)/root/io.containerd.way/bind"
 tap_done

@@ -23,7 +23,7 @@ round() { # FILES
     local quarantine
     node_ready
     node_pods old 40 >/dev/null
-    mv "$NODE/varlib/files-$1" "$NODE/varlib/containerd/files"
+    mv "$NODE/varlib/files-$1" "$NODE/varlib/containerd/io.containerd.files"
     node_damage root-zero
     node_crash
     ok "$1 files: containerd answers CRI again" node_ready 40
@@ -31,7 +31,7 @@ round() { # FILES
     is "$1 files: with a quarantine" "$(node_quarantines | wc -l)" 1
     # By this machine's path on both sides: a rename does not cross mounts.
     quarantine=$(node_quarantine)
-    mv "$NODE/varlib/${quarantine#/var/lib/}/root/files" "$NODE/varlib/files-$1"
+    mv "$NODE/varlib/${quarantine#/var/lib/}/root/io.containerd.files" "$NODE/varlib/files-$1"
     node_until 30 node_swept
     node_forget
 }

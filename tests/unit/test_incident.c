@@ -318,6 +318,25 @@ static int quarantine(void)
 	return r;
 }
 
+/* Somebody's backup in the root, or a root that is others' as well: it would be
+ * moved away now, and purged with the old root a quarter of an hour later. */
+static void test_a_root_with_something_else_in_it_stays(void)
+{
+	char *argv[] = { (char *)"preflight", (char *)"--root=" ROOT, (char *)"--state=" STATE, NULL };
+
+	new_node();
+	run("mkdir " ROOT "/backup " ROOT "/tmpmounts " ROOT "/opt");
+	CHECK_EQ(preflight_command(3, argv), 0);
+	CHECK(there(META));
+	CHECK(there(ROOT "/backup"));
+	CHECK(!there(JAIL));
+	run("mv " ROOT "/backup /var/lib/");
+	CHECK_EQ(preflight_command(3, argv), 0);
+	(void)alarm(0);
+	CHECK(!there(META));
+	CHECK(there(JAIL));
+}
+
 /* What the cool-down could not see later is not done at all. */
 static void test_nothing_is_done_that_cannot_be_written_down(void)
 {
@@ -405,6 +424,7 @@ int main(void)
 	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
 	RUN(test_a_restore_that_moved_nothing_is_called_off);
 	RUN(test_a_restore_that_moved_a_part_is_finished);
+	RUN(test_a_root_with_something_else_in_it_stays);
 	RUN(test_nothing_is_done_that_cannot_be_written_down);
 	RUN(test_a_failed_quarantine_counts_for_the_cool_down);
 	RUN(test_a_purge_without_a_root_forgets_nothing);
