@@ -76,6 +76,9 @@ static int take_spec(const json_t *spec, struct bundle *bundle)
 		  json_string_value(json_object_get(linux_spec, "cgroupsPath")) },
 	};
 
+	/* A path below directories that this program deletes in: no specification of CRI's. */
+	if (members[0].text && !text_is_single_name(members[0].text))
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (copy(members[i].ret, members[i].text) < 0)
 			return -ENOMEM;

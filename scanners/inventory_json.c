@@ -4,6 +4,7 @@
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
 #include "scanners/inventory.h"
+#include "scanners/text.h"
 
 /* Members by name, so that both directions read from the same table. */
 struct member {
@@ -204,13 +205,6 @@ static int get_process(const json_t *json, struct process *ret)
 	return 0;
 }
 
-/* They become paths below directories that this program deletes in. */
-static bool is_single_name(const char *name)
-{
-	return name && *name && !strchr(name, '/') && strcmp(name, ".") != 0 &&
-	       strcmp(name, "..") != 0;
-}
-
 static int get_containers(const json_t *array, struct sandbox *sandbox)
 {
 	size_t i;
@@ -229,7 +223,7 @@ static int get_containers(const json_t *array, struct sandbox *sandbox)
 			r = get_process(json_object_get(json, "init"), &container->init);
 		if (r < 0)
 			return r;
-		if (!is_single_name(container->ns) || !is_single_name(container->id))
+		if (!text_is_single_name(container->ns) || !text_is_single_name(container->id))
 			return -EINVAL;
 	}
 	return 0;
@@ -274,8 +268,8 @@ static int get_reservations(const json_t *array, struct reservation **items, siz
 		r = get_texts(json, reservation, reservation_texts, ARRAY_SIZE(reservation_texts));
 		if (r < 0)
 			return r;
-		if (!reservation->data_dir || !is_single_name(reservation->network) ||
-		    !is_single_name(reservation->address))
+		if (!reservation->data_dir || !text_is_single_name(reservation->network) ||
+		    !text_is_single_name(reservation->address))
 			return -EINVAL;
 	}
 	return 0;
@@ -296,7 +290,7 @@ static int get_cache_files(const json_t *array, struct sandbox *sandbox)
 		r = get_text(json, name);
 		if (r < 0)
 			return r;
-		if (!is_single_name(*name))
+		if (!text_is_single_name(*name))
 			return -EINVAL;
 	}
 	return 0;
@@ -310,7 +304,7 @@ static int get_sandbox(const json_t *json, struct sandbox *sandbox)
 		r = get_process(json_object_get(json, "shim"), &sandbox->shim);
 	if (r < 0)
 		return r;
-	if (!is_single_name(sandbox->ns) || !is_single_name(sandbox->id))
+	if (!text_is_single_name(sandbox->ns) || !text_is_single_name(sandbox->id))
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(sandbox_flags); i++) {
 		bool *flag = put_member(sandbox, &sandbox_flags[i]);

@@ -40,6 +40,12 @@ bool text_has_any(const char *text, const char *const *words, size_t count)
 	return false;
 }
 
+bool text_is_single_name(const char *name)
+{
+	return name && *name && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
+}
+
 char *text_take(struct text *text)
 {
 	char *string = text->string ? text->string : strdup("");

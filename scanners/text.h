@@ -19,6 +19,9 @@ int text_add_string(struct text *text, const char *string);
 /* Is any of @words in @text? */
 bool text_has_any(const char *text, const char *const *words, size_t count);
 
+/* Is @name, which may be NULL, a single name: one that stays in the directory it is looked for in? */
+bool text_is_single_name(const char *name);
+
 /* Hand the string over ("" if nothing was added), NULL for want of memory. */
 char *text_take(struct text *text);
 

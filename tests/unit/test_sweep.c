@@ -134,6 +134,25 @@ static struct sweep_result sweep(int expected)
 	return result;
 }
 
+/* Ids become paths that are deleted: a specification with another kind of id is none. */
+static void test_id_that_is_a_path(void)
+{
+	static const char *const ids[] = { "../../../../precious", "a/b", "..", ".", "" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		cleanup_inventory struct inventory found = { 0 };
+		char spec[256];
+
+		begin(NULL);
+		(void)snprintf(spec, sizeof(spec),
+			       "{\"annotations\":{\"io.kubernetes.cri.sandbox-id\":\"%s\"}}", ids[i]);
+		put_file(TASKS "/" POD "/config.json", spec, 0600);
+		CHECK_EQ(inventory_scan(&config, 0, &found), 0);
+		for (size_t k = 0; k < found.sandbox_count; k++)
+			CHECK_STR(found.sandboxes[k].id, POD);
+	}
+}
+
 #define CHAIN "{\"type\":\"bridge\",\"capabilities\":{\"dns\":false}}," \
 	      "{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true}}"
 
@@ -507,6 +526,7 @@ int main(void)
 		printf("1..0 # SKIP needs root and namespaces\n");
 		return 0;
 	}
+	RUN(test_id_that_is_a_path);
 	RUN(test_del_is_replayed_as_libcni_does);
 	RUN(test_no_result_before_0_4_0);
 	RUN(test_missing_plugin_is_made_up_for);
