@@ -137,12 +137,15 @@ int defer_leftovers(struct situation *s, const struct decision *decision, struct
 	if (state_fd >= 0)
 		state_aside_fd = enter(state_fd, aside);
 	memcpy(report.id, ticket.id, sizeof(report.id));
+	/* Before the move: killed behind it, the purge must still come. */
+	r = file_replace(records_fd, "pending", "", 0, 0600);
+	if (r < 0)
+		return r;
 	move_all(s, state_fd, root_aside, state_aside_fd, &report);
 	r = stage_done(&ticket.stages, STAGE_DEFER);
 	if (r < 0)
 		return r;
-	if (file_replace(records_fd, "pending", "", 0, 0600) < 0 ||
-	    history_append(records_fd, s->config.unit, "defer", ticket.id, decision->rule->id) < 0)
+	if (history_append(records_fd, s->config.unit, "defer", ticket.id, decision->rule->id) < 0)
 		log_warning("cannot write the history");
 	report_note(records_fd, ticket.id, "defer",
 		    json_pack("{s:i, s:I, s:i}", "directories", (int)report.moved, "entries",
