@@ -70,6 +70,8 @@ static void show_root(const struct facts *f, const struct output *out)
 	say(out, "data root %s%s%s%s%s", f->config.root, f->root.is_link ? ", behind a link" : "",
 	    f->root.is_mount_point ? ", a mount point" : "", f->root.is_empty ? ", empty" : "",
 	    f->root.child_mount ? ", with a mount point in it" : "");
+	if (f->root.lasting_mount)
+		say(out, "fstab or a mount unit mounts something below it");
 	if (*f->root.stranger)
 		say(out, "in it, and not containerd's: %s", f->root.stranger);
 	if (f->root.mount_missing == ANSWER_YES)

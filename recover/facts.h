@@ -74,6 +74,7 @@ struct facts {
 		int32_t error; /* negative errno of looking at it; 0: seen */
 		bool is_link, is_mount_point, is_empty;
 		bool child_mount; /* the root and one of its top directories are mount points */
+		bool lasting_mount; /* fstab or a mount unit has a place below it, or may have */
 		char stranger[FACT_TEXT]; /* a name in it that is not containerd's, else empty */
 		uint32_t mount_missing; /* enum facts_answer: fstab or a mount unit wants one at or above it */
 		uint64_t dev, ino;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,17 +167,15 @@ static int has_child_mount(int root_fd)
 	return r;
 }
 
-/* What containerd makes at the top of its root, k3s's log of it, and what is ours. */
+/* What containerd makes at the top of its root, k3s's logs of it, and what is ours. */
 static bool is_known_name(const char *name)
 {
-	static const char *const prefixes[] = { "io.containerd.", ".containerd-recover-" };
-	static const char *const names[] = { "tmpmounts", "opt", "containerd.log" };
+	static const char *const patterns[] = {
+		"io.containerd.*", "tmpmounts", "opt", "containerd*.log*", ".containerd-recover-*",
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(name, names[i]) == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
+		if (fnmatch(patterns[i], name, 0) == 0)
 			return true;
 	return false;
 }
@@ -230,6 +229,7 @@ static void look_at_root(struct situation *s)
 	f->root.dev = s->place.dev;
 	f->root.ino = s->place.ino;
 	look_at_mounts(f, s->place.root);
+	f->root.lasting_mount = expected_mount_below("", s->place.root) != 0;
 	r = look_at_names(f, s->place.root_fd);
 	if (r >= 0 && s->place.is_mount_point) {
 		r = has_child_mount(s->place.root_fd);

@@ -56,6 +56,11 @@ static bool strangers(const struct facts *f)
 	return f->root.stranger[0] != '\0';
 }
 
+static bool lasting_mount(const struct facts *f)
+{
+	return f->root.lasting_mount;
+}
+
 static bool child_mount(const struct facts *f)
 {
 	return f->root.child_mount;
@@ -277,6 +282,9 @@ const struct rule triage_rules[] = {
 	{ "strangers", RULE_ROOT_CAUSE, strangers, 0, SHOW_ROOT,
 	  "the data root holds what is not containerd's; a fresh root would take it away, and the purge delete it",
 	  "a data root with nothing else in it", "hands-off:strangers" },
+	{ "lasting-mount", RULE_ROOT_CAUSE, lasting_mount, 0, SHOW_ROOT,
+	  "fstab or a mount unit mounts something below the data root; it would come back over a fresh one",
+	  "that mount's absence from fstab and units", "hands-off:lasting-mount" },
 	{ "child-mount", RULE_CAUSE, child_mount, 0, SHOW_ROOT,
 	  "the data root is a mount point and so is a directory in it; they cannot be moved as one",
 	  "that mount's absence", "hands-off:child-mount" },

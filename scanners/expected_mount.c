@@ -1,5 +1,6 @@
 #include "scanners/expected_mount.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
@@ -21,7 +22,19 @@ static void endmntentp(FILE **f)
 		(void)endmntent(*f);
 }
 
-static int in_fstab(const char *prefix, const char *path)
+/* Does @entry, less the slashes at its end, name @path, or with @below a place below it? */
+static bool is_at(const char *entry, const char *path, bool below)
+{
+	size_t length = strlen(entry), size = strlen(path);
+
+	while (length > 1 && entry[length - 1] == '/')
+		length--;
+	if (length < size || strncmp(entry, path, size) != 0)
+		return false;
+	return below ? length > size && entry[size] == '/' : length == size;
+}
+
+static int in_fstab(const char *prefix, const char *path, bool below)
 {
 	__attribute__((cleanup(endmntentp))) FILE *file = NULL;
 	cleanup_free char *name = NULL;
@@ -36,7 +49,7 @@ static int in_fstab(const char *prefix, const char *path)
 	if (!file)
 		return errno == ENOENT ? 0 : -errno;
 	while (getmntent_r(file, &entry, buffer, sizeof(buffer)))
-		if (strcmp(entry.mnt_dir, path) == 0)
+		if (is_at(entry.mnt_dir, path, below))
 			return 1;
 	return 0;
 }
@@ -95,7 +108,7 @@ static int is_mounted(const char *path)
 
 static int missing_at(const char *prefix, const char *path)
 {
-	int r = in_fstab(prefix, path);
+	int r = in_fstab(prefix, path, false);
 
 	if (r == 0)
 		r = has_mount_unit(prefix, path);
@@ -128,4 +141,47 @@ int expected_mount_missing(const char *prefix, const char *path, char **ret_wher
 		*slash = '\0';
 	}
 	return 0;
+}
+
+/* The unit of a place below has the name of the unit of @path and more, behind a "-". */
+static int has_mount_unit_below(const char *prefix, const char *path)
+{
+	cleanup_free char *unit = mount_unit_name(path);
+	size_t size;
+
+	if (!unit)
+		return -ENOMEM;
+	size = strlen(unit) - strlen(".mount");
+	for (size_t i = 0; i < ARRAY_SIZE(unit_dirs); i++) {
+		cleanup_free char *dir = NULL;
+		cleanup_dir DIR *stream = NULL;
+		cleanup_fd int fd = -EBADF;
+		const char *name;
+		int r;
+
+		if (asprintf(&dir, "%s%s", prefix, unit_dirs[i]) < 0) {
+			dir = NULL;
+			return -ENOMEM;
+		}
+		fd = dir_open_path(dir);
+		r = fd < 0 ? fd : dir_stream(fd, &stream);
+		while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0) {
+			const char *end = strrchr(name, '.');
+
+			if (strncmp(name, unit, size) == 0 && name[size] == '-' && end &&
+			    strcmp(end, ".mount") == 0)
+				return 1;
+			r = 0;
+		}
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+int expected_mount_below(const char *prefix, const char *path)
+{
+	int r = in_fstab(prefix, path, true);
+
+	return r != 0 ? r : has_mount_unit_below(prefix, path);
 }

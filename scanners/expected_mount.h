@@ -15,4 +15,11 @@
  */
 int expected_mount_missing(const char *prefix, const char *path, char **ret_where);
 
+/*
+ * Is there an fstab(5) entry or a systemd mount unit for a place below the
+ * absolute @path? What is mounted there now comes back there after a reboot,
+ * whatever has been moved meanwhile. Returns 1, 0, or a negative errno.
+ */
+int expected_mount_below(const char *prefix, const char *path);
+
 #endif

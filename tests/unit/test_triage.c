@@ -212,6 +212,7 @@ static void test_each_cause_vetoes(void)
 	VETO(f.config.foreign_snapshotter = true, "foreign-snapshotter");
 	VETO(f.pods.foreign_tasks = 1, "foreign-tasks");
 	VETO(strcpy(f.root.stranger, "backup"), "strangers");
+	VETO(f.root.lasting_mount = true, "lasting-mount");
 	VETO(f.root.child_mount = true, "child-mount");
 	VETO(f.root.is_empty = true, "root-empty");
 #undef VETO
