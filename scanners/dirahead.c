@@ -86,20 +86,21 @@ static void ask(struct dirahead *ahead, uint64_t from, uint64_t length)
 
 void dirahead_hint(struct dirahead *ahead, int fd)
 {
-	struct {
-		struct fiemap map;
-		struct fiemap_extent extents[EXTENTS];
-	} request = { .map = { .fm_length = FIEMAP_MAX_OFFSET, .fm_extent_count = EXTENTS } };
+	_Alignas(struct fiemap) char room[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
+	struct fiemap *map = (void *)room;
 	unsigned long directories, windows;
 
 	if (ahead->device < 0 || atomic_load_explicit(&ahead->useless, memory_order_relaxed))
 		return;
-	if (sys_fiemap(fd, &request.map) < 0) {
+	memset(room, 0, sizeof(room));
+	map->fm_length = FIEMAP_MAX_OFFSET;
+	map->fm_extent_count = EXTENTS;
+	if (sys_fiemap(fd, map) < 0) {
 		atomic_store(&ahead->useless, true);
 		return;
 	}
-	for (unsigned i = 0; i < MIN(request.map.fm_mapped_extents, (unsigned)EXTENTS); i++)
-		ask(ahead, request.extents[i].fe_physical, request.extents[i].fe_length);
+	for (unsigned i = 0; i < MIN(map->fm_mapped_extents, (unsigned)EXTENTS); i++)
+		ask(ahead, map->fm_extents[i].fe_physical, map->fm_extents[i].fe_length);
 	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
 	windows = atomic_load_explicit(&ahead->windows, memory_order_relaxed);
 	/* Far apart, as on a disk that was nearly full: reads of single blocks are cheaper. */
