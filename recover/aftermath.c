@@ -104,19 +104,18 @@ int aftermath_salvage_rest(const struct config *config, const struct policy *pol
 	return stage_done(&ticket->stages, STAGE_SALVAGE);
 }
 
-int aftermath_evidence(const struct config *config, const struct policy *policy,
-		       const struct ticket *ticket)
+int aftermath_evidence(const struct config *config, const struct policy *policy, const char *id,
+		       const json_t *manifest, int root_fd)
 {
-	cleanup_fd int old_root = dir_open_beneath(ticket->fd, "root");
 	cleanup_free char *journal = NULL;
 	struct evidence_options options = {
 		.directory = EVIDENCE_PATH,
-		.why = ticket->id,
+		.why = id,
 		.config = config,
-		.root_fd = old_root,
-		.facts = json_object_get(ticket->manifest, "facts"),
-		.decision = json_object_get(ticket->manifest, "decision"),
-		.manifest = ticket->manifest,
+		.root_fd = root_fd,
+		.facts = json_object_get(manifest, "facts"),
+		.decision = json_object_get(manifest, "decision"),
+		.manifest = manifest,
 		.budget_msec = (unsigned)policy->evidence_sec * 1000,
 		.file_bytes_max = policy->evidence_file_max,
 		.keep = (unsigned)policy->evidence_keep,
@@ -124,7 +123,7 @@ int aftermath_evidence(const struct config *config, const struct policy *policy,
 	};
 	int r;
 
-	r = policy->evidence ? evidence_exists(EVIDENCE_PATH, ticket->id) : 1;
+	r = policy->evidence ? evidence_exists(EVIDENCE_PATH, id) : 1;
 	if (r != 0)
 		return r < 0 ? r : 0;
 	/* Without a journal there is still the rest. */

@@ -32,9 +32,12 @@ int aftermath_salvage_rest(const struct config *config, const struct policy *pol
 			   const struct data_root *place, struct ticket *ticket,
 			   struct salvage *salvage);
 
-/* One archive for @ticket, unless there is one. */
-int aftermath_evidence(const struct config *config, const struct policy *policy,
-		       const struct ticket *ticket);
+/*
+ * One archive for the action @id with its @manifest, unless there is one; the
+ * databases are those below @root_fd, which may be negative.
+ */
+int aftermath_evidence(const struct config *config, const struct policy *policy, const char *id,
+		       const json_t *manifest, int root_fd);
 
 /*
  * For the report: the user data that is in @ticket, with its size, bounded in

@@ -97,6 +97,17 @@ static void note_for_report(const struct config *config, const struct policy *po
 		report_note_ready(records_fd, config->unit, ticket->id, ticket->manifest, &ticket->stages);
 }
 
+/* A smaller remedy leaves the databases where they are. */
+static int keep_evidence(const struct config *config, const struct policy *policy,
+			 const struct data_root *place, const struct ticket *ticket)
+{
+	cleanup_fd int old_root = dir_open_beneath(ticket->fd, "root");
+	bool stays = ticket->stages.begun[STAGE_DEFER];
+
+	return aftermath_evidence(config, policy, ticket->id, ticket->manifest,
+				  stays ? place->root_fd : old_root);
+}
+
 /* Pods wait for the pause image; nothing waits for the others, nor for the sweep. */
 static int finish_ticket(const struct config *config, const struct policy *policy,
 			 const struct data_root *place, struct ticket *ticket)
@@ -124,7 +135,7 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 		first_error = first_error ?: r;
 	}
 	note_for_report(config, policy, ticket);
-	r = aftermath_evidence(config, policy, ticket);
+	r = keep_evidence(config, policy, place, ticket);
 	if (r < 0) /* missed, but nothing to come back for */
 		log_warning("quarantine %s: no evidence was kept: %s", ticket->id, strerror(-r));
 	return first_error;
@@ -161,13 +172,13 @@ static int finish_all(const struct config *config, const struct policy *policy,
 	return first_error;
 }
 
-static int finish_freed(const struct config *config)
+static int finish_freed(const struct config *config, const struct policy *policy)
 {
 	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
 
 	if (records_fd < 0)
 		return records_fd == -ENOENT ? 0 : records_fd;
-	return free_state_finish(config, records_fd);
+	return free_state_finish(config, policy, records_fd);
 }
 
 static int prune(const struct data_root *place, const struct policy *policy)
@@ -184,7 +195,8 @@ static int finish_once(const struct cli *cli, const struct policy *policy, bool 
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_config struct config config = { 0 };
-	int r = config_read(&cli->paths, &config), freed = r < 0 ? r : finish_freed(&config), kept = 0;
+	int r = config_read(&cli->paths, &config);
+	int freed = r < 0 ? r : finish_freed(&config, policy), kept = 0;
 
 	if (r == 0)
 		r = data_root_open(config.root, &place);

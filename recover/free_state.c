@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "recover/aftermath.h"
 #include "recover/clear.h"
 #include "recover/decision.h"
 #include "recover/file.h"
@@ -246,7 +247,19 @@ static int retire(int records_fd, int freed_fd, const char *id, struct record *r
 	return 0;
 }
 
-static int finish_one(const struct config *config, int records_fd, int freed_fd, const char *id)
+/* Missed, it is nothing to come back for. */
+static void keep_evidence(const struct config *config, const struct policy *policy, const char *id,
+			  const json_t *manifest)
+{
+	cleanup_fd int root_fd = dir_open_path(config->root);
+	int r = aftermath_evidence(config, policy, id, manifest, root_fd);
+
+	if (r < 0)
+		log_warning("freed pods %s: no evidence was kept: %s", log_name(id), strerror(-r));
+}
+
+static int finish_one(const struct config *config, const struct policy *policy, int records_fd,
+		      int freed_fd, const char *id)
 {
 	cleanup_record struct record record = RECORD_NONE;
 	cleanup_inventory struct inventory lost = { 0 };
@@ -274,10 +287,13 @@ static int finish_one(const struct config *config, int records_fd, int freed_fd,
 		r = remove_all(config, &lost, id);
 	if (r == 0)
 		r = stage_done(&record.stages, STAGE_SWEEP);
-	return r < 0 ? r : retire(records_fd, freed_fd, id, &record);
+	if (r < 0)
+		return r;
+	keep_evidence(config, policy, id, manifest);
+	return retire(records_fd, freed_fd, id, &record);
 }
 
-int free_state_finish(const struct config *config, int records_fd)
+int free_state_finish(const struct config *config, const struct policy *policy, int records_fd)
 {
 	cleanup_fd int freed_fd = dir_open_beneath(records_fd, FREED);
 	cleanup_dir DIR *stream = NULL;
@@ -290,7 +306,7 @@ int free_state_finish(const struct config *config, int records_fd)
 	if (first < 0)
 		return first;
 	while ((r = dir_next(stream, &id, NULL)) > 0) {
-		r = finish_one(config, records_fd, freed_fd, id);
+		r = finish_one(config, policy, records_fd, freed_fd, id);
 		if (r < 0)
 			log_warning("freed pods %s: %s", log_name(id), strerror(-r));
 		if (r < 0 && first == 0)

@@ -36,9 +36,9 @@ int free_state(struct situation *s, const struct decision *decision, struct free
 /*
  * Remove what earlier runs moved aside: mounts, bundles, runc's state, control
  * groups and sockets of those pods; never of one that has a bundle in place
- * (again). Their manifests become <records>/<id>.json.
+ * (again). Evidence is kept by @policy, their manifests become <records>/<id>.json.
  * Returns 0, or the first negative errno after trying all.
  */
-int free_state_finish(const struct config *config, int records_fd);
+int free_state_finish(const struct config *config, const struct policy *policy, int records_fd);
 
 #endif

@@ -74,10 +74,11 @@ static int finish(void)
 {
 	char state[512];
 	const struct config config = { .state = state, .address = (char *)"/run/containerd/containerd.sock" };
+	const struct policy policy = { 0 };
 	cleanup_fd int records_fd = openat(tmp_fd, "records", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	(void)snprintf(state, sizeof(state), "%s/state", tmp);
-	return free_state_finish(&config, records_fd);
+	return free_state_finish(&config, &policy, records_fd);
 }
 
 static void what_stays(void)
@@ -137,8 +138,9 @@ static void test_nothing_was_ever_freed(void)
 	make("empty");
 	cleanup_fd int fd = openat(tmp_fd, "empty", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct config config = { .state = (char *)"/nonexistent" };
+	const struct policy policy = { 0 };
 
-	CHECK_EQ(free_state_finish(&config, fd), 0);
+	CHECK_EQ(free_state_finish(&config, &policy, fd), 0);
 }
 
 int main(void)
