@@ -262,7 +262,8 @@ int cgroup_remove(const char *path, const char *id)
 	const char *last;
 	int r = 0;
 
-	if (strchr(path, ':'))
+	/* "slice:prefix:name" is the systemd driver's way to say it; a path is a path. */
+	if (*path != '/' && strchr(path, ':'))
 		r = cgroup_systemd_path(path, &scope);
 	if (r < 0)
 		return r;
