@@ -290,7 +290,7 @@ node_process() { sed -n 's/^\([0-9]*\) .*) \(.*\)/\1 \2/p' "/proc/$1/stat" 2>/de
 node_end_orphans() {
     local file owner
     for file in "$node_base"/recover-*/owner; do
-        owner=$(cat "$file" 2>/dev/null)
+        owner=$(cat "$file" 2>/dev/null) || continue
         [ -n "$owner" ] || continue
         [ "$(node_process "${owner%% *}")" = "$owner" ] || node_end "${file%/owner}"
     done
