@@ -190,23 +190,28 @@ static int prune(const struct data_root *place, const struct policy *policy)
 	return report_prune_old(place, records_fd, policy);
 }
 
-/* All of it once, as the node is now. */
-static int finish_once(const struct cli *cli, const struct policy *policy, bool *ret_worked)
+/* All of it once, as the node and the policy are now. */
+static int finish_once(const struct cli *cli, bool *ret_worked)
 {
+	cleanup_free char *problem = NULL;
+	struct policy policy;
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_config struct config config = { 0 };
-	int r = config_read(&cli->paths, &config);
-	int freed = r < 0 ? r : finish_freed(&config, policy), kept = 0;
+	int freed, kept = 0, r = policy_read(ETC_PATH, &policy, &problem);
 
+	if (r < 0)
+		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
+	r = config_read(&cli->paths, &config);
+	freed = r < 0 ? r : finish_freed(&config, &policy);
 	if (r == 0)
 		r = data_root_open(config.root, &place);
 	if (r < 0)
 		return r;
-	r = finish_all(&config, policy, &place, ret_worked);
-	if (r == 0 && prune(&place, policy) < 0)
+	r = finish_all(&config, &policy, &place, ret_worked);
+	if (r == 0 && prune(&place, &policy) < 0)
 		log_warning("the records of old incidents could not be deleted");
 	/* Whatever an old quarantine still lacks. */
-	if (policy->salvage_keep_archive)
+	if (policy.salvage_keep_archive)
 		kept = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
 	if (r == 0 && kept < 0)
 		r = kept;
@@ -215,8 +220,6 @@ static int finish_once(const struct cli *cli, const struct policy *policy, bool 
 
 int finish_command(int argc, char **argv)
 {
-	cleanup_free char *problem = NULL;
-	struct policy policy;
 	bool worked = true;
 	struct cli cli;
 	int r;
@@ -225,9 +228,6 @@ int finish_command(int argc, char **argv)
 		      NULL, &cli);
 	if (r >= 0)
 		return r;
-	r = policy_read(ETC_PATH, &policy, &problem);
-	if (r < 0)
-		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
 	/*
 	 * A start of containerd that comes while we work does not start us again: what
 	 * it left to do, the root that it has by now, and what its stop ended early,
@@ -235,7 +235,7 @@ int finish_command(int argc, char **argv)
 	 */
 	for (int i = 0; i < PASSES_MAX && worked; i++) {
 		worked = false;
-		r = finish_once(&cli, &policy, &worked);
+		r = finish_once(&cli, &worked);
 		worked &= r == 0 || r == -ENOTCONN;
 	}
 	if (r < 0) {
