@@ -36,28 +36,36 @@ JSON
 TOML
 }
 
-# What other runtimes and an administrator have: a podman network with its cache
-# entry and reservation, a docker-style veth, a cali* one, a hand-made namespace.
+# What other runtimes and an administrator have, ten in all: podman's, with cache
+# entry, reservation and rule, docker-style veths, cali* ones, hand-made namespaces
+# with names like CNI's.
 make_foreign() {
-    local id
-    id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
-    node_run sh -c "
-        set -e
-        mkdir -p /var/lib/cni/networks/podman
-        printf '$id\r\neth0' >/var/lib/cni/networks/podman/10.88.0.7
-        printf '%s' '{\"kind\":\"cniCacheV1\",\"containerId\":\"$id\",\"networkName\":\"podman\",\"ifName\":\"eth0\",\"config\":\"e30=\",\"result\":{}}' >/var/lib/cni/results/podman-$id-eth0
-        ip netns add podman-x; ip netns add hand-made; ip netns add cni-12345678-foreign
-        ip link add vethabcdef1 type veth peer name eth0 netns podman-x
-        ip link add cali0123456789a type veth peer name eth0 netns hand-made
-        ip link add veth0badcafe type veth peer name eth0 netns cni-12345678-foreign
-        ip link set vethabcdef1 up; ip link set cali0123456789a up; ip link set veth0badcafe up
-        iptables -t nat -N CNI-DN-foreign; iptables -t nat -A CNI-HOSTPORT-DNAT -m comment --comment 'dnat name: \"podman\" id: \"$id\"' -j CNI-DN-foreign"
+    local id n
+    for n in 1 2 3; do
+        id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        node_run sh -c "
+            set -e
+            mkdir -p /var/lib/cni/networks/podman
+            printf '$id\r\neth0' >/var/lib/cni/networks/podman/10.88.0.$n
+            printf '%s' '{\"kind\":\"cniCacheV1\",\"containerId\":\"$id\",\"networkName\":\"podman\",\"ifName\":\"eth0\",\"config\":\"e30=\",\"result\":{}}' >/var/lib/cni/results/podman-$id-eth0
+            iptables -t nat -N CNI-DN-foreign$n; iptables -t nat -A CNI-HOSTPORT-DNAT -m comment --comment 'dnat name: \"podman\" id: \"$id\"' -j CNI-DN-foreign$n"
+        foreign_link "podman-$n" "veth0badcaf$n"
+        foreign_link "docker-$n" "vethabcdef$n"
+    done
+    for n in 4 5; do
+        foreign_link "workload-$n" "cali0123456789$n"
+        foreign_link "cni-12345678-foreign$n" "veth0badcaf$n"
+    done
+}
+
+foreign_link() { # NETNS LINK
+    node_run sh -c "ip netns add $1 && ip link add $2 type veth peer name eth0 netns $1 && ip link set $2 up"
 }
 
 foreign() {
-    node_run sh -c 'cat /var/lib/cni/networks/podman/10.88.0.7; ls /var/lib/cni/results | grep podman
-        ls /run/netns | grep -E "podman-x|hand-made|foreign"; ip -br link | grep -oE "^(vethabcdef1|cali0123456789a|veth0badcafe)@\S+ +\S+"
-        iptables -t nat -S | grep podman'
+    node_run sh -c 'grep -r . /var/lib/cni/networks/podman | sort; ls /var/lib/cni/results | grep podman
+        ls /run/netns | grep -E "^(podman|docker|workload)-.$|foreign"; ip -br link | grep -oE "^(vethabcdef|cali0123456789|veth0badcaf).@\S+ +\S+"
+        iptables -t nat -S | grep -E "podman|foreign"'
 }
 
 # Everything that bears one of the ids in a file, wherever it may be.
@@ -90,6 +98,7 @@ node_cri run-hostport newweb 8081 >>"$NODE/live"
 ok "live pods run" [ "$(wc -l <"$NODE/live")" = $((live + 1)) ]
 make_foreign
 foreign >"$NODE/foreign"
+is "ten attachments of others are there" "$(grep -cE "^(vethabcdef|cali0123456789|veth0badcaf)" "$NODE/foreign")" 10
 cut -d' ' -f1 "$NODE/lost" >"$NODE/lost.ids"
 cut -d' ' -f1 "$NODE/live" >"$NODE/live.ids"
 traces "$NODE/live.ids" | sort >"$NODE/live.before"
@@ -133,7 +142,7 @@ is "nothing of the lost is left" "$(traces "$NODE/lost.ids")" ""
 is "all of the live is there" "$(traces "$NODE/live.ids" | sort)" "$(cat "$NODE/live.before")"
 is "all of the foreign is there" "$(foreign)" "$(cat "$NODE/foreign")"
 is "no link and no namespace but theirs" "$(node_run sh -c 'ls /run/netns | grep -c "^cni-........-....-"; ip -br link | grep -cE "^(veth|bwp)"')" \
-    "$((live + 1))"$'\n'"$((3 * (live + 1) + 2))"
+    "$((live + 1))"$'\n'"$((3 * (live + 1) + 8))"
 like "metrics" "$(node_run containerd-recover sweep --format=prometheus)" "containerd_recover_sweep_lost 0.*network_free_addresses\{network=\"cbr0\",subnet=\"10.244.96.0/22\"\} $((1021 - live - 1))"
 is "containerd still has its pods" "$(node_cri list | cut -d' ' -f1 | sort)" "$(sort "$NODE/live.ids")"
 tap_done
