@@ -196,9 +196,15 @@ static bool always(const struct facts *f)
 	return true;
 }
 
+/* More than could be counted in time are too many once a start has timed out: it
+ * had no more time than that, or the disk is slow for it, too. */
 static bool slow_deletions(const struct facts *f)
 {
-	return f->leftovers.looked && f->leftovers.excessive;
+	bool timed_out = f->ledger.last_failed && f->ledger.timeouts > 0;
+
+	return f->leftovers.looked &&
+	       (f->leftovers.excessive ||
+		(timed_out && !f->leftovers.complete && f->leftovers.directories > 0));
 }
 
 static bool log_says(const struct facts *f, uint32_t verdict)

@@ -265,6 +265,26 @@ static void test_deletions_are_deferred_before_a_root_is(void)
 	CHECK_STR(rule_of(&f), "healthy");
 }
 
+/* A disk on which not even counting ends: the smaller remedy comes before a fresh root. */
+static void test_uncounted_leftovers_go_once_a_start_timed_out(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.ledger.last_failed = true;
+	f.leftovers.looked = true;
+	f.leftovers.directories = 1;
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	f.leftovers.complete = true;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.leftovers.complete = false;
+	f.leftovers.directories = 0;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.leftovers.directories = 1;
+	f.ledger.timeouts = f.ledger.failures = 0;
+	CHECK_STR(rule_of(&f), "healthy");
+}
+
 /* A crash loop whose log alone speaks; each case takes one of its conditions away. */
 static struct facts logged(void)
 {
@@ -439,6 +459,7 @@ int main(void)
 	RUN(test_what_stops_the_freeing_of_the_state_directory);
 	RUN(test_no_cri_needs_damage_to_be_restarted_for);
 	RUN(test_each_cause_vetoes);
+	RUN(test_uncounted_leftovers_go_once_a_start_timed_out);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
 	RUN(test_stuck_tmpmounts_are_moved_once);
