@@ -36,7 +36,7 @@ static int put_hash(const char *first, const char *between, const char *last, ch
 
 int cniname_ifb(const char *network, const char *container_id, char ret[IF_NAMESIZE])
 {
-	memcpy(ret, IFB_PREFIX, strlen(IFB_PREFIX));
+	memcpy(ret, IFB_PREFIX, sizeof(IFB_PREFIX));
 	return put_hash(network, "", container_id, ret + strlen(IFB_PREFIX),
 			IFB_LENGTH - strlen(IFB_PREFIX));
 }
