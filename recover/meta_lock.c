@@ -58,10 +58,18 @@ void meta_lock_take(int dirfd, const char *name, const char *unit, struct meta_l
 		ret->state = errno == ENOENT || errno == ELOOP ? LOCK_NO_FILE : LOCK_UNKNOWN;
 		return;
 	}
-	for (unsigned waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += PAUSE_MSEC) {
+	/* A look of ours that has ended is a holder that is gone: that moment counts anew. */
+	for (unsigned waited = 0, all = 0, last = 0; flock(fd, LOCK_EX | LOCK_NB) < 0;
+	     waited += PAUSE_MSEC, all += PAUSE_MSEC) {
+		unsigned patience;
+
 		if (errno != EWOULDBLOCK)
 			return;
-		if (name_holder(fd, unit, &lock) <= waited) {
+		patience = name_holder(fd, unit, &lock);
+		if (patience != last)
+			waited = 0;
+		last = patience;
+		if (patience <= waited || all > OURS_MSEC + GONE_MSEC) {
 			*ret = lock;
 			ret->fd = -EBADF;
 			return;
