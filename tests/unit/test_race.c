@@ -70,7 +70,7 @@ static int add(const char *id, char *ret_address, size_t size)
 static void release_for_ever(void)
 {
 	struct reservation reservations[ADDRESSES];
-	char addresses[ADDRESSES][16];
+	char addresses[ADDRESSES][32];
 
 	for (int i = 0; i < ADDRESSES; i++) {
 		snprintf(addresses[i], sizeof(addresses[i]), "10.1.0.%d", FIRST + i);
