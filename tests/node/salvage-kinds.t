@@ -128,6 +128,9 @@ forget k8s.io 'test.local/[^p]'
 slow() { # NAME
     /usr/bin/python3 "$node_helpers/bigimage.py" "$NODE/varlib/$1.tar" "test.local/$1:1" 800 10000
     node_run ctr -n k8s.io images import "/var/lib/$1.tar" >/dev/null
+    # containerd is still at work on it for a moment, and the blob is what is changed.
+    node_at_rest 20
+    sleep 1
 }
 slow changing
 layer=$(tar -xOf "$NODE/varlib/changing.tar" layer-digest)
@@ -153,12 +156,13 @@ is "with its digest" "$(images k8s.io | awk '$1 == "test.local/pulled:1" { print
     "$(images k8s.io | awk '$1 == "test.local/pause:1" { print $2 }')"
 
 # The unit of the first one still runs when the second one starts containerd.
-policy 'max_rate = 4M'
+policy 'max_rate = 1M'
 slow twice
 layer=$(tar -xOf "$NODE/varlib/twice.tar" layer-digest)
 node_run containerd-recover now --yes --force >"$NODE/said" 2>&1
 ok "an image is on its way" node_until 20 linked
 fails "but not there" image_there test.local/twice:1
+policy 'max_rate = 4M'
 ok "another fresh root meanwhile" node_run containerd-recover now --yes --force
 ok "it is brought into that" node_until 30 image_there test.local/twice:1
 ok "the pause image too" image_there test.local/pause:1

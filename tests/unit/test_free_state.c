@@ -73,7 +73,7 @@ static void build(void)
 static int finish(void)
 {
 	char state[512];
-	const struct config config = { .state = state, .address = (char *)"/run/containerd/containerd.sock" };
+	const struct config config = { .root = (char *)"/nonexistent", .state = state, .address = (char *)"/run/containerd/containerd.sock" };
 	const struct policy policy = { 0 };
 	cleanup_fd int records_fd = openat(tmp_fd, "records", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -137,7 +137,7 @@ static void test_nothing_was_ever_freed(void)
 {
 	make("empty");
 	cleanup_fd int fd = openat(tmp_fd, "empty", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	const struct config config = { .state = (char *)"/nonexistent" };
+	const struct config config = { .root = (char *)"/nonexistent", .state = (char *)"/nonexistent" };
 	const struct policy policy = { 0 };
 
 	CHECK_EQ(free_state_finish(&config, &policy, fd), 0);
