@@ -62,7 +62,8 @@ int tap_done(void)
 	return failures ? 1 : 0;
 }
 
-static char tmpdir[PATH_MAX];
+static char tmpdirs[4][PATH_MAX]; /* as many as one test asks for */
+static size_t tmpdir_count;
 static pid_t tmpdir_owner;
 
 static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -73,24 +74,27 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
 	return remove(path);
 }
 
-static void remove_tmpdir(void)
+static void remove_tmpdirs(void)
 {
-	if (getpid() == tmpdir_owner)
-		(void)nftw(tmpdir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	for (size_t i = 0; i < tmpdir_count && getpid() == tmpdir_owner; i++)
+		(void)nftw(tmpdirs[i], remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 const char *tap_tmpdir(const char *base)
 {
+	char *dir = tmpdirs[tmpdir_count];
+
 	if (!base)
 		base = getenv("TMPDIR");
 	if (!base)
 		base = "/tmp";
-	if (snprintf(tmpdir, sizeof(tmpdir), "%s/recover-test.XXXXXX", base) >= PATH_MAX ||
-	    !mkdtemp(tmpdir)) {
+	if (tmpdir_count == sizeof(tmpdirs) / sizeof(tmpdirs[0]) ||
+	    snprintf(dir, PATH_MAX, "%s/recover-test.XXXXXX", base) >= PATH_MAX || !mkdtemp(dir)) {
 		printf("Bail out! no temporary directory below %s\n", base);
 		exit(1);
 	}
 	tmpdir_owner = getpid();
-	(void)atexit(remove_tmpdir);
-	return tmpdir;
+	if (tmpdir_count++ == 0)
+		(void)atexit(remove_tmpdirs);
+	return dir;
 }
