@@ -175,7 +175,7 @@ static void show_shims(const struct facts *f, const struct output *out)
 	else
 		say(out, "shims that are dead: %u, about %u ms of the next start (%u are too many); that do "
 		    "not answer: %u%s", f->shims.dead, f->shims.predicted_msec, f->shims.allowed_msec,
-		    f->shims.hung, f->shims.complete ? "" : " (not all could be asked)");
+		    f->shims.hung, f->shims.complete ? "" : " (not all could be judged)");
 }
 
 static void show_tmpmounts(const struct facts *f, const struct output *out)

@@ -33,7 +33,7 @@ enum {
 	INVENTORY_MSEC = 5000,
 	TIMEOUT_SEC = 90,
 	SHIM_WAIT_MSEC = 5000, /* as containerd's timeout.shim.load */
-	SHIM_WAIT_SHARE = 4,   /* of TimeoutStartSec= at most: ExecStartPre= has no more either */
+	SHIM_WAIT_SHARE = 4,   /* of TimeoutStartSec=, which ExecStartPre= has too; slow ones get twice that */
 	DEAD_SHIM_MSEC = 120,  /* that containerd takes to clean up behind one, one after the other */
 };
 

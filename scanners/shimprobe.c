@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/progress.h"
 
 #define SCHEME "unix://"
 /*
@@ -30,7 +31,14 @@ enum {
 	FIELD_ID = 1 << 3 | 2,
 	REQUEST_MAX = 256,
 	ID_MAX = 76, /* containerd's own limit; with it every length takes one byte */
-	RETRY_MSEC = 100,
+	ROUND_MSEC = 100,
+	SLOW_SHARE = 2, /* of the wait, for those that are slow */
+};
+
+/* How long a shim has said nothing and got no further. */
+struct silence {
+	unsigned msec;
+	uint64_t ran_nsec;
 };
 
 static int64_t now_msec(void)
@@ -93,6 +101,13 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
+/* Nobody listens; and not because its socket was removed from under it. */
+static bool is_gone(const struct sandbox *sandbox, int error)
+{
+	return (error == -ENOENT || error == -ECONNREFUSED) &&
+	       !(sandbox->shim.start_ticks && process_is_running(&sandbox->shim) > 0);
+}
+
 /*
  * Ask one shim. SHIM_HUNG stands for "not answered yet", with @poll's fd what to
  * wait on, or negative: to be asked again.
@@ -106,7 +121,7 @@ static enum shim_health ask(const struct sandbox *sandbox, struct pollfd *poll)
 	if (fd == -EAGAIN)
 		return SHIM_HUNG;
 	if (fd < 0)
-		return fd == -ENOENT || fd == -ECONNREFUSED ? SHIM_DEAD : SHIM_UNASKED;
+		return is_gone(sandbox, fd) ? SHIM_DEAD : SHIM_UNASKED;
 	poll->fd = fd;
 	if (sandbox->shim_grpc)
 		return SHIM_ALIVE;
@@ -121,38 +136,61 @@ static void end(struct pollfd *poll)
 	poll->fd = -EBADF;
 }
 
-/* Wait at most @msec for the silent ones. Returns how many are left. */
-static size_t wait_for(const struct inventory *inventory, int msec, struct pollfd *polls,
-		       enum shim_health *health)
+/*
+ * Silent for another round. A shim that gets on is slow, not hung, and has all of
+ * its time again; a round that took longer than it should (everything stood
+ * still, this process as well) counts as one.
+ */
+static void note_silence(const struct sandbox *sandbox, struct silence *silence)
 {
-	size_t left = 0;
+	if (sandbox->shim.start_ticks && progress_seen(sandbox->shim.pid, &silence->ran_nsec))
+		silence->msec = 0;
+	else
+		silence->msec += ROUND_MSEC;
+}
 
-	if (poll(polls, inventory->sandbox_count, msec) < 0 && errno != EINTR)
-		return 0;
-	for (size_t i = 0; i < inventory->sandbox_count; i++) {
-		if (health[i] != SHIM_HUNG)
-			continue;
-		/* Whoever hangs up has seen us: at work, if not with us. */
-		if (polls[i].fd >= 0 && polls[i].revents)
-			health[i] = SHIM_ALIVE;
-		else if (polls[i].fd < 0)
-			health[i] = ask(&inventory->sandboxes[i], &polls[i]);
-		if (health[i] == SHIM_HUNG)
-			left++;
-		else
-			end(&polls[i]);
-	}
+/* One round. Returns how many may still answer in @wait_msec of silence. */
+static size_t wait_for(const struct inventory *inventory, unsigned wait_msec, struct pollfd *polls,
+		       struct silence *silences, enum shim_health *health)
+{
+	const int64_t end_msec = now_msec() + ROUND_MSEC;
+	int64_t left_msec;
+	size_t left;
+
+	do {
+		left = 0;
+		left_msec = end_msec - now_msec();
+		if (poll(polls, inventory->sandbox_count, left_msec > 0 ? (int)left_msec : 0) < 0 &&
+		    errno != EINTR)
+			return 0;
+		for (size_t i = 0; i < inventory->sandbox_count; i++) {
+			if (health[i] != SHIM_HUNG)
+				continue;
+			/* Whoever hangs up has seen us: at work, if not with us. */
+			if (polls[i].fd >= 0 && polls[i].revents)
+				health[i] = SHIM_ALIVE;
+			else if (polls[i].fd < 0)
+				health[i] = ask(&inventory->sandboxes[i], &polls[i]);
+			if (health[i] == SHIM_HUNG)
+				left += silences[i].msec < wait_msec;
+			else
+				end(&polls[i]);
+		}
+	} while (left > 0 && left_msec > 0);
+	for (size_t i = 0; i < inventory->sandbox_count; i++)
+		if (health[i] == SHIM_HUNG && silences[i].msec < wait_msec)
+			note_silence(&inventory->sandboxes[i], &silences[i]);
 	return left;
 }
 
 int shim_probe(const struct inventory *inventory, unsigned wait_msec, enum shim_health *ret)
 {
 	cleanup_free struct pollfd *polls = calloc(inventory->sandbox_count + 1, sizeof(*polls));
-	const int64_t deadline = now_msec() + wait_msec;
+	cleanup_free struct silence *silences = calloc(inventory->sandbox_count + 1, sizeof(*silences));
+	unsigned rounds = SLOW_SHARE * wait_msec / ROUND_MSEC;
 	size_t left = 0;
-	int64_t msec;
 
-	if (!polls)
+	if (!polls || !silences)
 		return -ENOMEM;
 	for (size_t i = 0; i < inventory->sandbox_count; i++) {
 		polls[i] = (struct pollfd){ .fd = -EBADF, .events = POLLIN };
@@ -163,9 +201,12 @@ int shim_probe(const struct inventory *inventory, unsigned wait_msec, enum shim_
 		else
 			end(&polls[i]);
 	}
-	while (left > 0 && (msec = deadline - now_msec()) > 0)
-		left = wait_for(inventory, (int)(msec < RETRY_MSEC ? msec : RETRY_MSEC), polls, ret);
-	for (size_t i = 0; i < inventory->sandbox_count; i++)
+	for (; left > 0 && rounds > 0; rounds--)
+		left = wait_for(inventory, wait_msec, polls, silences, ret);
+	for (size_t i = 0; i < inventory->sandbox_count; i++) {
+		if (ret[i] == SHIM_HUNG && silences[i].msec < wait_msec)
+			ret[i] = SHIM_UNASKED; /* slow to the last: not proven */
 		end(&polls[i]);
+	}
 	return 0;
 }

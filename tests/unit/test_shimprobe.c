@@ -1,11 +1,15 @@
 /* What may stand at a shim's address; tests/node/shims.t has real ones. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -204,6 +208,54 @@ static void test_all_wait_together(void)
 		CHECK_EQ(health[i], i % 2 ? SHIM_DEAD : SHIM_HUNG);
 }
 
+/* A shim's process: what it does but for answering is up to @busy. */
+static struct process start_shim(bool busy)
+{
+	struct process_entry entry = { 0 };
+	char path[64], stat[512] = "";
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			if (!busy)
+				(void)pause();
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(read(fd, stat, sizeof(stat) - 1) > 0);
+	CHECK_EQ(process_parse_stat(stat, &entry), 0);
+	return entry.process;
+}
+
+static enum shim_health health_with(bool listening, bool busy, int signal)
+{
+	cleanup_fd int fd = make_socket(0, listening);
+	struct sandbox sandbox = shim_at(0);
+	enum shim_health health;
+
+	sandbox.shim = start_shim(busy);
+	if (signal)
+		CHECK_EQ(kill(sandbox.shim.pid, signal), 0);
+	health = health_of(sandbox);
+	CHECK_EQ(kill(sandbox.shim.pid, SIGKILL), 0);
+	CHECK_EQ(waitpid(sandbox.shim.pid, NULL, 0), sandbox.shim.pid);
+	return health;
+}
+
+static void test_who_is_slow_is_not_hung(void)
+{
+	CHECK_EQ(health_with(true, false, 0), SHIM_HUNG); /* waits for ever */
+	CHECK_EQ(health_with(true, false, SIGSTOP), SHIM_HUNG);
+	CHECK_EQ(health_with(true, true, SIGSTOP), SHIM_HUNG);
+	CHECK_EQ(health_with(true, true, 0), SHIM_UNASKED);
+}
+
+static void test_who_lost_his_socket_is_not_dead(void)
+{
+	CHECK_EQ(health_with(false, false, 0), SHIM_UNASKED);
+}
+
 int main(void)
 {
 	tmp = tap_tmpdir(NULL);
@@ -214,5 +266,7 @@ int main(void)
 	RUN(test_what_cannot_be_asked_is_not_judged);
 	RUN(test_without_descriptors_nobody_is_judged);
 	RUN(test_all_wait_together);
+	RUN(test_who_is_slow_is_not_hung);
+	RUN(test_who_lost_his_socket_is_not_dead);
 	return tap_done();
 }
