@@ -9,25 +9,20 @@
 #include <unistd.h>
 
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
 #include "scanners/lock_holder.h"
 
 enum {
 	PAUSE_MSEC = 10,
 	GONE_MSEC = 200,  /* for a holder that cannot be seen, or is gone */
 	OURS_MSEC = 3000, /* for a look of ours, which takes no longer */
-	COMM_MAX = 64,
 };
 
-/* The kernel cuts names to 15 characters. */
-static bool is_ours(pid_t pid)
+bool meta_lock_is_ours(pid_t pid)
 {
-	static const char ours[] = "containerd-reco\n";
-	cleanup_free char *comm = NULL;
-	char name[32];
+	char name[PROCESS_NAME];
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/comm", pid);
-	return dir_read_path(name, COMM_MAX, &comm, NULL) == 0 && strcmp(comm, ours) == 0;
+	lock_holder_name(pid, name);
+	return strcmp(name, "containerd-reco") == 0; /* the kernel cuts it */
 }
 
 /* Fills in who holds it. Returns for how many ms that is worth waiting for. */
@@ -42,7 +37,7 @@ static unsigned name_holder(int fd, const char *unit, struct meta_lock *lock)
 	in_unit = lock_holder_in_unit(lock->pid, unit ?: "none.service");
 	if (in_unit > 0)
 		lock->state = LOCK_BY_UNIT;
-	if (is_ours(lock->pid))
+	if (meta_lock_is_ours(lock->pid))
 		return OURS_MSEC;
 	return in_unit < 0 ? GONE_MSEC : 0;
 }

@@ -23,4 +23,7 @@ struct meta_lock {
  */
 void meta_lock_take(int dirfd, const char *name, const char *unit, struct meta_lock *ret);
 
+/* Is @pid, which holds such a lock, a run of this program? */
+bool meta_lock_is_ours(pid_t pid);
+
 #endif

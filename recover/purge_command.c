@@ -18,6 +18,7 @@
 #include "recover/command.h"
 #include "recover/file.h"
 #include "recover/history.h"
+#include "recover/in_use.h"
 #include "recover/log.h"
 #include "recover/notify.h"
 #include "recover/purge/held.h"
@@ -49,7 +50,7 @@ struct purge_run {
 	bool policy_invalid;
 	const char *id; /* of the ticket at work */
 	uint64_t expected; /* entries in its root, 0: unknown */
-	char **failed;	/* ids that are not tried again until the next start */
+	char **failed;	/* or in use: ids that are not tried again until the next start */
 	size_t failed_count;
 	bool terminal;
 };
@@ -235,7 +236,22 @@ static void report_held(const struct purge_run *run, const struct ticket *ticket
 		    ticket->id, held.files, held.bytes, held.pid);
 }
 
-static int purge_ticket(struct purge_run *run, struct ticket *ticket)
+/* Returns -EBUSY, having said by whom, where somebody works on it. */
+static int lock_trees(const struct purge_run *run, const struct ticket *ticket,
+		      struct tree_locks *locks)
+{
+	cleanup_tree_user struct tree_user user = { 0 };
+	int r = in_use(run->place, ticket, locks, &user);
+	cleanup_free char *who = r == -EBUSY ? tree_user_print(&user) : NULL;
+
+	if (r == -EBUSY)
+		log_warning("quarantine %s is in use and is not purged: %s; the next run tries again",
+			    ticket->id, who ?: "");
+	return r;
+}
+
+/* Lets go of @locks once nothing is left to be locked. */
+static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tree_locks *locks)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	int r, r2;
@@ -259,6 +275,7 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 	r2 = r == 1 ? 0 : purge_tree_of(run, ticket, "interim");
 	if (r == 0)
 		r = r2;
+	tree_locks_done(locks); /* would be reported as held */
 	if (r != 1)
 		report_held(run, ticket);
 	if (r != 0)
@@ -277,13 +294,20 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket)
 struct round {
 	bool listed; /* the quarantines are known */
 	int64_t next; /* seconds to the next one due, -1: none */
-	unsigned waiting, purged, failed;
+	unsigned waiting, purged, failed, used;
 	unsigned copied; /* of those waiting: `keep` is at work */
 };
 
-static void describe(const struct ticket *ticket, int64_t due)
+static void describe(const struct purge_run *run, const struct ticket *ticket, int64_t due)
 {
-	if (due == 0)
+	cleanup_tree_user struct tree_user user = { 0 };
+	bool used = due >= 0 && in_use(run->place, ticket, NULL, &user) == -EBUSY;
+	cleanup_free char *who = used ? tree_user_print(&user) : NULL;
+
+	if (used)
+		printf("%s (%s): not purged while it is in use: %s\n", ticket->id,
+		       ticket_state_name(ticket_state(ticket)), who ?: "");
+	else if (due == 0)
 		printf("%s (%s): would be purged now\n", ticket->id, ticket_state_name(ticket_state(ticket)));
 	else if (due > 0)
 		printf("%s (%s): would be purged in %" PRId64 " s\n", ticket->id,
@@ -303,6 +327,24 @@ static void wait_for_keep(const struct purge_run *run, const char *id, struct ro
 		log_warning("quarantine %s is not purged while `containerd-recover keep` copies from it", id);
 }
 
+/* Returns 0 where it is purged, or is not to be: @round has it. */
+static int purge_unless_used(struct purge_run *run, struct ticket *ticket, struct round *round)
+{
+	/* Held to the end: nobody begins to work on what is being deleted. */
+	cleanup_tree_locks struct tree_locks locks = { 0 };
+	int r = lock_trees(run, ticket, &locks);
+
+	if (r == -EBUSY) {
+		round->used++;
+		remember_failed(run, ticket->id);
+		return 0;
+	}
+	if (r == 0)
+		r = purge_ticket(run, ticket, &locks);
+	round->purged += r == 0;
+	return r == 1 ? 0 : r; /* stopped: neither */
+}
+
 static void one_ticket(struct purge_run *run, const char *id, struct round *round)
 {
 	cleanup_ticket struct ticket ticket = TICKET_NONE;
@@ -317,7 +359,7 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		return;
 	}
 	if (run->cli->dry_run) {
-		describe(&ticket, due);
+		describe(run, &ticket, due);
 		return;
 	}
 	if (due != 0) {
@@ -332,15 +374,13 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		return;
 	}
 	if (r == 0)
-		r = purge_ticket(run, &ticket);
+		r = purge_unless_used(run, &ticket, round);
 	run->id = NULL; /* was the ticket's */
 	if (r == 0)
-		round->purged++;
-	else if (r < 0) {
-		log_warning("quarantine %s is not purged in full: %s", id, strerror(-r));
-		round->failed++;
-		remember_failed(run, id);
-	}
+		return;
+	log_warning("quarantine %s is not purged in full: %s", id, strerror(-r));
+	round->failed++;
+	remember_failed(run, id);
 }
 
 static struct round one_round(struct purge_run *run)
@@ -388,13 +428,14 @@ static void unmark_pending(const struct data_root *place)
 
 static int run_all(struct purge_run *run)
 {
-	unsigned failed = 0, purged = 0;
+	unsigned failed = 0, purged = 0, used = 0;
 	struct round round;
 
 	for (;;) {
 		round = one_round(run);
 		failed += round.failed;
 		purged += round.purged;
+		used += round.used;
 		if (stop_asked || !run->cli->wait || round.waiting == 0)
 			break;
 		wait_a_while(&round);
@@ -413,6 +454,8 @@ static int run_all(struct purge_run *run)
 			 round.waiting, round.next);
 	if (failed)
 		return purged ? EXIT_PARTIAL : EXIT_FAILED;
+	if (used)
+		return purged ? EXIT_PARTIAL : EXIT_HANDS_OFF;
 	return EXIT_OK;
 }
 

@@ -14,6 +14,7 @@
 #include "recover/command.h"
 #include "recover/file.h"
 #include "recover/history.h"
+#include "recover/in_use.h"
 #include "recover/incident.h"
 #include "recover/log.h"
 #include "recover/progress.h"
@@ -49,6 +50,20 @@ static const char *obstacle(const struct situation *s, const struct ticket *tick
 	return NULL;
 }
 
+/* A containerd that somebody started on it would keep ours from starting. */
+static int check_unused(const struct situation *s, const struct ticket *ticket)
+{
+	cleanup_tree_user struct tree_user user = { 0 };
+	int r = in_use(&s->place, ticket, NULL, &user);
+	cleanup_free char *who = r == -EBUSY ? tree_user_print(&user) : NULL;
+
+	if (r == -EBUSY)
+		log_error("quarantine %s is in use and cannot be restored: %s", ticket->id, who ?: "");
+	else if (r < 0)
+		log_error("quarantine %s cannot be looked at: %s", ticket->id, strerror(-r));
+	return r;
+}
+
 static int open_ticket(const struct situation *s, const char *id, bool lock, struct ticket *ret)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
@@ -77,7 +92,7 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 		why = strerror(-r);
 	if (why)
 		log_error("quarantine %s cannot be restored: %s", id, why);
-	return r;
+	return r < 0 ? r : check_unused(s, ret);
 }
 
 /* Returns whether nobody works on the ticket, waiting for a sweep's seconds. */

@@ -13,6 +13,7 @@
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/history.h"
+#include "recover/in_use.h"
 #include "recover/log.h"
 #include "recover/purge_state.h"
 #include "recover/report.h"
@@ -45,6 +46,16 @@ static json_int_t restorable_sec(const struct ticket *ticket, const struct polic
 	return left > 0 ? left : 0;
 }
 
+/* Who works on it, for as long as which it is not purged; NULL: nobody. */
+static json_t *user_to_json(const struct data_root *place, const struct ticket *ticket)
+{
+	cleanup_tree_user struct tree_user user = { 0 };
+	bool used = in_use(place, ticket, NULL, &user) == -EBUSY;
+	cleanup_free char *who = used ? tree_user_print(&user) : NULL;
+
+	return who ? json_string(who) : NULL;
+}
+
 static json_t *ticket_to_json(const struct data_root *place, const struct policy *policy,
 			      const char *id)
 {
@@ -58,13 +69,14 @@ static json_t *ticket_to_json(const struct data_root *place, const struct policy
 	jail = data_root_jail_path(place, ticket.inside);
 	decision = json_object_get(ticket.manifest, "decision");
 	lost = json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes");
-	return json_pack("{s:s, s:s, s:I, s:s*, s:s*, s:s*, s:i, s:o*, s:o*, s:I}", "id", id, "state",
+	return json_pack("{s:s, s:s, s:I, s:s*, s:s*, s:s*, s:i, s:o*, s:o*, s:I, s:o*}", "id", id, "state",
 			 ticket_state_name(ticket_state(&ticket)), "created",
 			 (json_int_t)ticket.created_sec, "jail", jail, "rule",
 			 json_string_value(json_object_get(decision, "rule")), "why",
 			 json_string_value(json_object_get(decision, "why")), "sandboxes_lost",
 			 (int)json_array_size(lost), "stages", stages_to_json(&ticket.stages), "purge",
-			 purge_state_read(id), "restorable_sec", restorable_sec(&ticket, policy));
+			 purge_state_read(id), "restorable_sec", restorable_sec(&ticket, policy),
+			 "in_use", user_to_json(place, &ticket));
 }
 
 static json_t *tickets_to_json(const struct data_root *place, const struct policy *policy)
@@ -207,6 +219,8 @@ static void print_quarantine(const json_t *q)
 		printf("    can be put back for another %" JSON_INTEGER_FORMAT
 		       " s: containerd-recover restore %s\n",
 		       number_of(q, "restorable_sec"), text_of(q, "id"));
+	if (*text_of(q, "in_use"))
+		printf("    in use, and not purged while it is: %s\n", text_of(q, "in_use"));
 	if (purge)
 		print_purge(purge);
 }

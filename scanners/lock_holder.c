@@ -100,3 +100,15 @@ int lock_holder_in_unit(pid_t pid, const char *unit)
 	}
 	return 0;
 }
+
+void lock_holder_name(pid_t pid, char ret[PROCESS_NAME])
+{
+	cleanup_free char *comm = NULL;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (dir_read_path(path, PROCESS_NAME, &comm, NULL) < 0)
+		comm = NULL;
+	(void)snprintf(ret, PROCESS_NAME, "%s", comm ?: "");
+	ret[strcspn(ret, "\n")] = '\0';
+}

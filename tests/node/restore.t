@@ -110,6 +110,30 @@ is "the report is of the restore" "$(field "r['event'], r['state']")" "restore r
 like "which says so" "$(report)" "Done: the old data root was put back"
 fails "a second time there is nothing to restore" node_run containerd-recover restore --yes "$id"
 
+# Somebody looks into it, with a containerd of his own.
+second() { node_run ctr --address /run/second/containerd.sock -n k8s.io "$@"; }
+quarantined=$root.quarantine/$id/root
+printf 'version = 2\noom_score = 0\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$(node_path /etc/containerd/second.toml)"
+node_service second containerd --config /etc/containerd/second.toml --root "$quarantined" --state /run/second \
+    --address /run/second/containerd.sock
+ok "a second containerd, on the quarantined root" node_until 20 second images ls -q
+used="process $(node_property MainPID second) \(containerd\) has its io.containerd.[a-z0-9./]*.db open"
+like "status says so" "$(node_run containerd-recover status)" "in use, .*: $used"
+like "a dry run too" "$(purge --dry-run --yes "$id")" "$id .*not purged while it is in use: $used"
+purge --yes --urgent "$id" >"$NODE/said"
+is "what is in use is not purged" $? 3
+like "and it says by whom" "$(cat "$NODE/said")" "$id is in use and is not purged: $used"
+node_policy '[quarantine]' 'grace = 0'
+node_run systemctl restart containerd-recover-purge
+purge_is_over() { [ "$(node_property ActiveState containerd-recover-purge)" = inactive ]; }
+ok "the unit ends" node_until 20 purge_is_over
+is "having tried once" "$(node_property Result containerd-recover-purge) $(node_log -u containerd-recover-purge | grep -c 'is in use and is not purged')" "success 1"
+ok "it comes again" test -e "$(node_path /var/lib/containerd-recover/pending)"
+ok "nothing is gone" second images ls -q
+is "the purge has not begun" "$(grep -c purge "$jail/$id/stages")" 0
+node_run systemctl stop second
+rm "$NODE/root/etc/containerd-recover.conf"
+
 # A purge by hand, stopped by Ctrl-C and gone on with; what is held open, and what cannot go.
 aside=$(node_path "$(node_quarantine)")/root
 mkdir "$aside/many" "$aside/mounted"
@@ -121,6 +145,9 @@ node_run sh -c "echo \$\$ >/run/purge.pid; exec containerd-recover purge --yes -
 by_hand=$!
 sleep 3
 like "status tells how far it is" "$(node_run containerd-recover status)" "[0-9]+ entries.* [0-9]+/s, gentle"
+# Of the quarantine, of its data, and of the databases of containerd and of its snapshotters.
+locks=$(node_run grep -c "FLOCK .* $(cat "$(node_path /run/purge.pid)") " /proc/locks)
+ok "what is being deleted is nobody's to open meanwhile ($locks locks)" test "$locks" -ge 4
 is "a second purge leaves it to the first" "$(purge --yes "$id" >/dev/null; test -d "$aside/mounted" && echo there)" there
 fails "and it cannot be restored any more" node_run containerd-recover restore --yes "$id"
 node_run sh -c "kill -INT $(cat "$(node_path /run/purge.pid)")"
