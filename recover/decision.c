@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "recover/log.h"
+#include "recover/quantity.h"
 #include "scanners/cleanup.h"
 
 /* Receives one line of evidence. */
@@ -49,8 +50,8 @@ static void show_policy(const struct facts *f, const struct output *out)
 
 static void show_ledger(const struct facts *f, const struct output *out)
 {
-	say(out, "failed starts: %u in %u s, %u by timeout (%u make a loop)%s%s%s%s%s", f->ledger.failures,
-	    f->ledger.window_sec, f->ledger.timeouts, f->ledger.failures_needed,
+	say(out, "failed starts: %u in %s, %u by timeout (%u make a loop)%s%s%s%s%s", f->ledger.failures,
+	    quantity_seconds(f->ledger.window_sec).text, f->ledger.timeouts, f->ledger.failures_needed,
 	    *f->ledger.last_result ? "; the last start ended with " : "", f->ledger.last_result,
 	    *f->ledger.last_result ? " (" : "", f->ledger.last_status,
 	    *f->ledger.last_result ? ")" : "");
@@ -61,14 +62,15 @@ static void show_history(const struct facts *f, const struct output *out)
 	if (f->history.hold)
 		say(out, "hold file: present");
 	if (f->history.cooling_down)
-		say(out, "cool-down: %" PRIu64 " s left", f->history.cooldown_left_sec);
+		say(out, "cool-down: %s left", quantity_seconds((int64_t)f->history.cooldown_left_sec).text);
 	say(out, "quarantines kept: %u", f->history.quarantines);
 }
 
 static void show_root(const struct facts *f, const struct output *out)
 {
 	say(out, "data root %s%s%s%s%s", f->config.root, f->root.is_link ? ", behind a link" : "",
-	    f->root.is_mount_point ? ", a mount point" : "", f->root.is_empty ? ", empty" : "",
+	    f->root.is_mount_point ? ", a mount point" : "",
+	    !f->root.is_empty ? "" : f->root.ino ? ", empty" : ", which is not there",
 	    f->root.child_mount ? ", with a mount point in it" : "");
 	if (f->root.lasting_mount)
 		say(out, "fstab or a mount unit mounts something below it");
@@ -82,14 +84,16 @@ static void show_root(const struct facts *f, const struct output *out)
 
 static void show_fs(const struct facts *f, const struct output *out)
 {
-	if (f->fs.error) {
-		say(out, "file system: %s", strerror(-f->fs.error));
+	if (f->fs.error || f->fs.blocks == 0) {
+		say(out, "file system: %s", f->fs.error ? strerror(-f->fs.error) : "not looked at");
 		return;
 	}
-	say(out, "file system: %s, %" PRIu64 " of %" PRIu64 " MiB free, %" PRIu64 " of %" PRIu64
-	    " inodes free%s", *f->fs.type ? f->fs.type : "unknown",
-	    f->fs.blocks_free * f->fs.block_bytes >> 20, f->fs.blocks * f->fs.block_bytes >> 20,
-	    f->fs.inodes_free, f->fs.inodes, f->fs.read_only ? ", read-only" : "");
+	say(out, "file system: %s, %s of %s free, %s of %s inodes free%s",
+	    *f->fs.type ? f->fs.type : "unknown",
+	    quantity_bytes(f->fs.blocks_free * f->fs.block_bytes).text,
+	    quantity_bytes(f->fs.blocks * f->fs.block_bytes).text,
+	    quantity_count(f->fs.inodes_free).text, quantity_count(f->fs.inodes).text,
+	    f->fs.read_only ? ", read-only" : "");
 }
 
 static void show_meta(const struct facts *f, const struct output *out)
@@ -122,9 +126,9 @@ static void show_count(const struct facts *f, const struct output *out)
 	if (!f->count.looked)
 		say(out, "entries in the root: not counted");
 	else
-		say(out, "entries in the root: %s%" PRIu64 " in %u ms (%" PRIu64 " are bloated)",
-		    f->count.complete ? "" : "at least ", f->count.entries, f->count.msec,
-		    f->count.mark);
+		say(out, "entries in the root: %s%s, counted in %u ms (%s are bloated)",
+		    f->count.complete ? "" : "at least ", quantity_count(f->count.entries).text,
+		    f->count.msec, quantity_count(f->count.mark).text);
 }
 
 static void show_pods(const struct facts *f, const struct output *out)
@@ -163,9 +167,10 @@ static void show_snapshots(const struct facts *f, const struct output *out)
 
 static void show_leftovers(const struct facts *f, const struct output *out)
 {
-	say(out, "to be deleted inside containerd's start: %s%" PRIu64 " entries in %u directories "
-	    "(%" PRIu64 " are too many)", f->leftovers.complete ? "" : "at least ",
-	    f->leftovers.entries, f->leftovers.directories, f->leftovers.mark);
+	say(out, "to be deleted inside containerd's start: %s%s entries in %u directories "
+	    "(%s are too many)", f->leftovers.complete ? "" : "at least ",
+	    quantity_count(f->leftovers.entries).text, f->leftovers.directories,
+	    quantity_count(f->leftovers.mark).text);
 }
 
 static void show_shims(const struct facts *f, const struct output *out)
@@ -241,10 +246,11 @@ void decision_print(FILE *to, const struct facts *facts, const struct decision *
 {
 	struct output out = { print_line, to };
 
-	fprintf(to, "Diagnosis: %s (rule %s, verdict %s)\n", d->rule->why, d->rule->id,
-		d->rule->verdict);
 	if (d->vetoed)
-		fprintf(to, "Held back: rule %s, which says: %s\n", d->vetoed->id, d->vetoed->why);
+		fprintf(to, "Diagnosis: %s (rule %s)\nHeld back: ", d->vetoed->why, d->vetoed->id);
+	else
+		fprintf(to, "Diagnosis: ");
+	fprintf(to, "%s (rule %s, verdict %s)\n", d->rule->why, d->rule->id, d->rule->verdict);
 	fprintf(to, "Evidence:\n");
 	show_evidence(facts, d, &out);
 	if (d->steps == 0) {

@@ -295,7 +295,7 @@ const struct rule triage_rules[] = {
 	  "the data root is a mount point and so is a directory in it; they cannot be moved as one",
 	  "that mount's absence", "hands-off:child-mount" },
 	{ "root-empty", RULE_CAUSE, root_empty, 0, SHOW_ROOT,
-	  "the data root is empty: there is nothing to cure, or its disk is missing",
+	  "the data root is empty or not there: nothing is to be cured, or its disk is missing",
 	  "data in the root", "hands-off:root-empty" },
 
 	/* Brakes, which count only where a rule further down would act. */
@@ -393,8 +393,8 @@ static const struct rule *first_match(const struct facts *facts, unsigned braked
 
 struct decision triage(const struct facts *facts)
 {
-	const struct rule *wanted = first_match(facts, 0, false), *rule;
-	bool fresh_root = !wanted->steps || wanted->steps & (STEP_QUARANTINE | STEP_RESTART);
+	const struct rule *cure = first_match(facts, 0, false), *wanted = cure, *rule;
+	bool fresh_root = !cure->steps || cure->steps & (STEP_QUARANTINE | STEP_RESTART);
 	struct decision decision;
 
 	if (fresh_root)
@@ -402,7 +402,7 @@ struct decision triage(const struct facts *facts)
 	rule = wanted->steps ? first_match(facts, wanted->steps, fresh_root) : wanted;
 	decision = (struct decision){
 		.rule = rule,
-		.vetoed = rule == wanted ? NULL : wanted,
+		.vetoed = rule != cure && cure->steps ? cure : NULL,
 		.steps = rule->kind == RULE_CURE ? rule->steps : 0,
 	};
 	return decision;

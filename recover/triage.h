@@ -62,7 +62,7 @@ struct rule {
 
 struct decision {
 	const struct rule *rule;
-	const struct rule *vetoed; /* the cure that a brake stopped, or NULL */
+	const struct rule *vetoed; /* the cure that @rule stopped, or NULL */
 	unsigned steps;
 };
 

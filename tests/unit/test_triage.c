@@ -218,6 +218,21 @@ static void test_each_cause_vetoes(void)
 #undef VETO
 }
 
+/* What only a fresh root must not touch is no diagnosis of a damaged database. */
+static void test_what_a_fresh_root_would_hurt_hides_no_cure(void)
+{
+	struct facts f = doomed();
+
+	strcpy(f.root.stranger, "backup");
+	vetoed(&f, "strangers");
+	if (CHECK(triage(&f).vetoed != NULL))
+		CHECK_STR(triage(&f).vetoed->id, "meta-damaged");
+	f.meta.state = DB_SOUND;
+	f.ledger.failures = 0;
+	vetoed(&f, "strangers");
+	CHECK(triage(&f).vetoed == NULL);
+}
+
 static void test_each_brake_vetoes_and_names_what_it_stopped(void)
 {
 	struct facts f;
@@ -460,6 +475,7 @@ int main(void)
 	RUN(test_no_cri_needs_damage_to_be_restarted_for);
 	RUN(test_each_cause_vetoes);
 	RUN(test_uncounted_leftovers_go_once_a_start_timed_out);
+	RUN(test_what_a_fresh_root_would_hurt_hides_no_cure);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
 	RUN(test_stuck_tmpmounts_are_moved_once);
