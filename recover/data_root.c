@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,4 +162,16 @@ int data_root_check_jails(const struct data_root *place, char **ret_path)
 		return fd;
 	}
 	return 0;
+}
+
+bool data_root_is_known_name(const char *name)
+{
+	static const char *const patterns[] = {
+		"io.containerd.*", "tmpmounts", "opt", "containerd*.log*", ".containerd-recover-*",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
+		if (fnmatch(patterns[i], name, 0) == 0)
+			return true;
+	return false;
 }

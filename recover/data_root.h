@@ -57,4 +57,7 @@ int data_root_check_jails(const struct data_root *place, char **ret_path);
 /* Its path, for people. The caller's, to free(); NULL for want of memory. */
 char *data_root_jail_path(const struct data_root *place, bool inside);
 
+/* Is @name one that containerd makes at the top of its root, or k3s for its log, or we? */
+bool data_root_is_known_name(const char *name);
+
 #endif

@@ -74,11 +74,45 @@ int scan_root(int root_fd, const struct config *config, const struct inventory *
 	r = scan_name_items(root_fd, &scan);
 	if (r == 0 && inventory)
 		r = scan_left_in_state(config, inventory, &scan.left);
+	scan.state_read = inventory != NULL;
 	if (r < 0)
 		return r;
 	*ret = scan;
 	scan = (struct scan){ 0 };
 	return 0;
+}
+
+static int compare_components(const void *a, const void *b)
+{
+	const struct scan_component *x = a, *y = b;
+
+	return (x->entries < y->entries) - (x->entries > y->entries);
+}
+
+size_t scan_sum_components(const struct root_size *size, struct scan_component **ret)
+{
+	struct scan_component *sums = calloc(size->count, sizeof(*sums));
+	size_t count = 0;
+
+	if (!sums)
+		return 0;
+	for (uint32_t i = 0; i < size->count; i++) {
+		struct scan_component *sum = &sums[root_size_component(size, i)];
+
+		if (size->parts[i].parent == 0) {
+			sum->part = i;
+			sum->measured = true;
+		}
+		sum->entries += size->parts[i].entries;
+		sum->bytes += size->parts[i].bytes;
+		sum->measured &= size->parts[i].measured;
+	}
+	for (uint32_t i = 0; i < size->count; i++)
+		if (size->parts[i].parent == 0)
+			sums[count++] = sums[i];
+	qsort(sums, count, sizeof(*sums), compare_components);
+	*ret = sums;
+	return count;
 }
 
 void scan_done(struct scan *scan)

@@ -42,6 +42,7 @@ struct scan {
 	size_t item_count;
 	bool records_read; /* of meta.db: false, and nothing is called an orphan */
 	char *records_problem; /* why not, or NULL */
+	bool state_read; /* of the state directory: false, and bundles and mounts are not told */
 	struct scan_left left;
 };
 
@@ -67,14 +68,27 @@ void scan_done(struct scan *scan);
 /* Give every item its owner and label, and count what is left over. */
 int scan_name_items(int root_fd, struct scan *scan);
 
+/* A directory at the top of the root, with all that is below it. */
+struct scan_component {
+	uint32_t part; /* 0: what lies in the root itself */
+	uint64_t entries, bytes;
+	bool measured; /* all of it: else bytes are not known */
+};
+
+/*
+ * The components, most entries first, in *@ret, the caller's to free(). Returns
+ * their number, 0 for want of memory.
+ */
+size_t scan_sum_components(const struct root_size *size, struct scan_component **ret);
+
 /* Count bundles and mounts that no living sandbox of @inventory has. */
 int scan_left_in_state(const struct config *config, const struct inventory *inventory,
 		       struct scan_left *left);
 
-/* For a person; at most @top items. */
-void scan_print(FILE *to, const struct scan *scan, size_t top);
+/* For a person: @root is its name, @mark the entries that make it bloated; at most @top items. */
+void scan_print(FILE *to, const struct scan *scan, const char *root, uint64_t mark, size_t top);
 
-/* {entries, complete, msec, components[], items[], litter[], left}; NULL for want of memory. */
+/* As containerd-recover(8), JSON, has it; NULL for want of memory. */
 json_t *scan_to_json(const struct scan *scan, size_t top);
 
 /*

@@ -9,6 +9,7 @@
 #include "recover/command.h"
 #include "recover/decision.h"
 #include "recover/log.h"
+#include "recover/quantity.h"
 #include "recover/scan.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
@@ -50,13 +51,14 @@ static uint64_t known_total(const struct facts *facts)
 	return facts->fs.inodes - facts->fs.inodes_free;
 }
 
+/* @scan: NULL if there is no root. */
 static int print_json(const struct situation *s, const struct decision *decision,
 		      const struct scan *scan, size_t top)
 {
-	json_t *json = json_pack("{s:s, s:o*, s:o*, s:o*}", "root", s->facts.config.root, "facts",
+	json_t *json = json_pack("{s:s, s:o*, s:o*, s:o?}", "root", s->facts.config.root, "facts",
 				 facts_to_json(&s->facts), "decision",
 				 decision_to_json(&s->facts, decision), "scan",
-				 scan_to_json(scan, top));
+				 scan ? scan_to_json(scan, top) : NULL);
 	int r = json ? json_dumpf(json, stdout, JSON_INDENT(1)) : -1;
 
 	json_decref(json);
@@ -97,18 +99,71 @@ static int look(const struct cli *cli, struct situation *ret)
 	/* A scan takes its time, and containerd's start waits for this lock. */
 	cleanup_close(&ret->meta_fd);
 	ret->meta_fd = -EBADF;
-	if (ret->facts.root.error) {
-		log_error("%s: %s", ret->facts.config.root, strerror(-ret->facts.root.error));
-		return EXIT_FAILED;
-	}
 	return EXIT_OK;
+}
+
+static void print_fs(const struct facts *facts)
+{
+	uint64_t block = facts->fs.block_bytes;
+
+	if (facts->fs.error || facts->fs.blocks == 0)
+		return;
+	printf(" (%s, %s of %s free", *facts->fs.type ? facts->fs.type : "unknown",
+	       quantity_bytes(facts->fs.blocks_free * block).text,
+	       quantity_bytes(facts->fs.blocks * block).text);
+	if (facts->fs.inodes) /* btrfs has no such number */
+		printf(", %s of its inodes", quantity_share(facts->fs.inodes_free, facts->fs.inodes).text);
+	printf(")");
+}
+
+/* Before all else: does containerd run, and on what? */
+static void print_node(const struct situation *s)
+{
+	const struct facts *facts = &s->facts;
+
+	printf("%s%s, data root %s", log_name(facts->config.unit),
+	       facts->meta.lock == LOCK_BY_UNIT ? " runs" :
+	       s->ledger.in_start		? " is being started" :
+	       facts->meta.lock == LOCK_FREE	? " does not run" :
+						  "",
+	       log_name(facts->config.root));
+	print_fs(facts);
+	printf("\n");
+}
+
+/* Without a root that can be read there is a diagnosis all the same. */
+static int say_no_root(const struct situation *s, const struct decision *decision, enum cli_format format)
+{
+	int error = s->facts.root.error ?: -ENOENT;
+
+	if (format == FORMAT_JSON)
+		(void)print_json(s, decision, NULL, 0); /* main() checks stdout */
+	log_error("nothing is counted: %s: %s", log_name(s->facts.config.root), strerror(-error));
+	return EXIT_FAILED;
+}
+
+static int scan_tree(const struct situation *s, const struct cli *cli, struct scan *ret)
+{
+	struct bar bar = { .total = known_total(&s->facts) };
+	const struct scan_options options = {
+		.budget_msec = cli->full ? 0 : (unsigned)(cli->budget_sec ?: BUDGET_SEC) * 1000,
+		.full = cli->full,
+		.top = cli->top ?: TOP,
+		.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
+		.data = &bar,
+	};
+	int r = scan_root(s->place.root_fd, &s->config, s->facts.pods.looked ? &s->inventory : NULL,
+			  &options, ret);
+
+	if (bar.shown)
+		fprintf(stderr, "\r%*s\r", BAR_WIDTH * 2, "");
+	return r;
 }
 
 int scan_command(int argc, char **argv)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
 	cleanup_scan struct scan scan = { 0 };
-	struct bar bar = { 0 };
 	struct decision decision;
 	struct cli cli;
 	int r;
@@ -120,32 +175,24 @@ int scan_command(int argc, char **argv)
 	r = look(&cli, &s);
 	if (r != EXIT_OK)
 		return r;
-	if (cli.ncdu_file)
-		return export(&s, cli.ncdu_file);
 	decision = triage(&s.facts);
-	if (cli.format == FORMAT_TEXT) {
+	if (cli.format == FORMAT_TEXT && !cli.ncdu_file) {
+		print_node(&s);
 		decision_print(stdout, &s.facts, &decision);
 		(void)fflush(stdout);
 	}
-	bar.total = known_total(&s.facts);
-	r = scan_root(s.place.root_fd, &s.config, s.facts.pods.looked ? &s.inventory : NULL,
-		      &(struct scan_options){
-			      .budget_msec = cli.full ? 0 : (unsigned)(cli.budget_sec ?: BUDGET_SEC) * 1000,
-			      .full = cli.full,
-			      .top = cli.top ?: TOP,
-			      .progress = isatty(STDERR_FILENO) ? show_progress : NULL,
-			      .data = &bar,
-		      },
-		      &scan);
-	if (bar.shown)
-		fprintf(stderr, "\r%*s\r", BAR_WIDTH * 2, "");
+	if (s.place.root_fd < 0)
+		return say_no_root(&s, &decision, cli.ncdu_file ? FORMAT_TEXT : cli.format);
+	if (cli.ncdu_file)
+		return export(&s, cli.ncdu_file);
+	r = scan_tree(&s, &cli, &scan);
 	if (r < 0) {
-		log_error("%s: %s", s.facts.config.root, strerror(-r));
+		log_error("%s: %s", log_name(s.facts.config.root), strerror(-r));
 		return EXIT_FAILED;
 	}
 	if (cli.format == FORMAT_JSON)
 		return print_json(&s, &decision, &scan, cli.top ?: TOP);
-	printf("\n%s: ", s.facts.config.root);
-	scan_print(stdout, &scan, cli.top ?: TOP);
+	printf("\n");
+	scan_print(stdout, &scan, s.facts.config.root, s.policy.bloat_entries, cli.top ?: TOP);
 	return EXIT_OK;
 }

@@ -23,9 +23,9 @@ static json_t *text(const char *string)
 	return json ?: json_null();
 }
 
-static json_t *bytes(const struct root_part *part)
+static json_t *bytes(uint64_t number, bool measured)
 {
-	return part->measured ? json_integer((json_int_t)part->bytes) : json_null();
+	return measured ? json_integer((json_int_t)number) : json_null();
 }
 
 static json_t *litter(const uint64_t sums[LITTER_KINDS])
@@ -46,7 +46,7 @@ static json_t *item(const struct scan *scan, const struct scan_item *from)
 
 	return json_pack("{s:o, s:s, s:o, s:I, s:o, s:o}", "path", text(path), "owner",
 			 owner_name(from->owner), "label", text(from->label), "entries",
-			 (json_int_t)part->entries, "bytes", bytes(part), "litter",
+			 (json_int_t)part->entries, "bytes", bytes(part->bytes, part->measured), "litter",
 			 litter(part->litter));
 }
 
@@ -59,32 +59,16 @@ static json_t *items(const struct scan *scan, size_t top)
 	return array;
 }
 
-/* What has no deeper part is counted with the component it is in. */
 static json_t *components(const struct root_size *size)
 {
-	json_t *object = json_object();
+	cleanup_free struct scan_component *sums = NULL;
+	size_t count = scan_sum_components(size, &sums);
+	json_t *object = count ? json_object() : NULL;
 
-	for (uint32_t i = 0; object && i < size->count; i++) {
-		const struct root_part *top = &size->parts[root_size_component(size, i)];
-		json_t *sum = json_object_get(object, top->name);
-
-		if (!sum) {
-			sum = json_pack("{s:i, s:i, s:b}", "entries", 0, "bytes", 0, "measured", 1);
-			/* Taken over, also on failure; so are those below. */
-			if (json_object_set_new(object, top->name, sum) < 0)
-				continue;
-		}
-		(void)json_object_set_new(
-			sum, "entries",
-			json_integer(json_integer_value(json_object_get(sum, "entries")) +
-				     (json_int_t)size->parts[i].entries));
-		(void)json_object_set_new(
-			sum, "bytes",
-			json_integer(json_integer_value(json_object_get(sum, "bytes")) +
-				     (json_int_t)size->parts[i].bytes));
-		if (!size->parts[i].measured)
-			(void)json_object_set_new(sum, "measured", json_false());
-	}
+	for (size_t i = 0; object && i < count; i++)
+		(void)json_object_set_new(object, size->parts[sums[i].part].name,
+					  json_pack("{s:I, s:o}", "entries", (json_int_t)sums[i].entries,
+						    "bytes", bytes(sums[i].bytes, sums[i].measured)));
 	return object;
 }
 
@@ -96,13 +80,13 @@ json_t *scan_to_json(const struct scan *scan, size_t top)
 	for (size_t i = 0; i < scan->size.count; i++)
 		for (enum litter kind = LITTER_NONE; kind < LITTER_KINDS; kind++)
 			sums[kind] += scan->size.parts[i].litter[kind];
-	return json_pack("{s:I, s:b, s:I, s:i, s:o, s:o, s:I, s:o, s:b, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
+	return json_pack("{s:I, s:b, s:I, s:i, s:o, s:o, s:I, s:o, s:b, s:o, s:b, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
 			 "entries", (json_int_t)scan->size.walk.entries, "complete",
 			 scan->size.walk.complete, "msec", (json_int_t)scan->size.walk.msec, "error",
 			 scan->size.walk.error, "components", components(&scan->size), "items",
 			 items(scan, top), "item_count", (json_int_t)scan->item_count, "litter",
 			 litter(sums), "records_read", scan->records_read, "records_problem",
-			 text(scan->records_problem), "left", "snapshots",
+			 text(scan->records_problem), "state_read", scan->state_read, "left", "snapshots",
 			 (json_int_t)left->snapshots, "snapshot_entries",
 			 (json_int_t)left->snapshot_entries, "blobs", (json_int_t)left->blobs,
 			 "blob_bytes", (json_int_t)left->blob_bytes, "bundles",

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "recover/data_root.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/metadata.h"
@@ -57,9 +58,9 @@ static int name_container(struct scan_item *item, const struct metadata_containe
 		return name_item(item, SCAN_CONTAINER, text_print("container %s in namespace %s",
 								  container->id, container->ns ?: "?"));
 	return name_item(item, SCAN_POD,
-			 text_print("pod %s/%s%s%s", container->pod_namespace ?: "?",
-				    container->pod_name, is_sandbox ? "" : ", ",
-				    is_sandbox ? "" : container->container_name ?: "?"));
+			 text_print("pod %s/%s, %s", container->pod_namespace ?: "?",
+				    container->pod_name,
+				    is_sandbox ? "its sandbox" : container->container_name ?: "?"));
 }
 
 static int name_by_id(const struct records *records, struct scan_item *item, const char *ns,
@@ -162,7 +163,9 @@ static int name_one(struct records *records, struct scan_item *item)
 	case ROOT_QUARANTINE:
 		return name_item(item, SCAN_OURS, strdup("quarantine of containerd-recover"));
 	default:
-		return name_item(item, SCAN_UNKNOWN, strdup("not made by containerd"));
+		return name_item(item, SCAN_UNKNOWN,
+				 strdup(data_root_is_known_name(part->name) ? "of no pod" :
+									      "not made by containerd"));
 	}
 }
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,19 +166,6 @@ static int has_child_mount(int root_fd)
 	return r;
 }
 
-/* What containerd makes at the top of its root, k3s's logs of it, and what is ours. */
-static bool is_known_name(const char *name)
-{
-	static const char *const patterns[] = {
-		"io.containerd.*", "tmpmounts", "opt", "containerd*.log*", ".containerd-recover-*",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
-		if (fnmatch(patterns[i], name, 0) == 0)
-			return true;
-	return false;
-}
-
 /* Is it empty, and whose is what is in it? Returns 0, or a negative errno. */
 static int look_at_names(struct facts *f, int root_fd)
 {
@@ -193,7 +179,7 @@ static int look_at_names(struct facts *f, int root_fd)
 		if (ticket_is_not_child(name))
 			continue;
 		f->root.is_empty = false;
-		if (!*f->root.stranger && !is_known_name(name))
+		if (!*f->root.stranger && !data_root_is_known_name(name))
 			SET_TEXT(f->root.stranger, log_name(name));
 	}
 	return r;

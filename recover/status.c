@@ -16,6 +16,7 @@
 #include "recover/in_use.h"
 #include "recover/log.h"
 #include "recover/purge_state.h"
+#include "recover/quantity.h"
 #include "recover/report.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
@@ -69,8 +70,8 @@ static json_t *ticket_to_json(const struct data_root *place, const struct policy
 	jail = data_root_jail_path(place, ticket.inside);
 	decision = json_object_get(ticket.manifest, "decision");
 	lost = json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes");
-	return json_pack("{s:s, s:s, s:I, s:s*, s:s*, s:s*, s:i, s:o*, s:o*, s:I, s:o*}", "id", id, "state",
-			 ticket_state_name(ticket_state(&ticket)), "created",
+	return json_pack("{s:s, s:s, s:s?, s:I, s:s?, s:s?, s:s?, s:i, s:o, s:o?, s:I, s:o?}", "id", id, "state",
+			 ticket_state_name(ticket_state(&ticket)), "problem", NULL, "created",
 			 (json_int_t)ticket.created_sec, "jail", jail, "rule",
 			 json_string_value(json_object_get(decision, "rule")), "why",
 			 json_string_value(json_object_get(decision, "why")), "sandboxes_lost",
@@ -150,11 +151,14 @@ static json_t *status_to_json(const struct gathered *g)
 {
 	const struct ledger_summary *l = &g->ledger;
 
-	return json_pack("{s:s, s:s*, s:s, s:s*, s:s*, s:{s:i, s:i, s:b, s:b, s:s}, s:o*, s:o*}", "unit",
-			 g->config.unit, "root", g->place.root ? g->place.root : g->config.root,
+	return json_pack("{s:s, s:s?, s:s?, s:s, s:s?, s:s?, s:{s:i, s:I, s:i, s:b, s:b, s:s}, s:o*, s:o*}",
+			 "unit", g->config.unit, "root",
+			 g->place.root ? g->place.root : g->config.root, "root_problem",
+			 g->place_error < 0 ? strerror(-g->place_error) : NULL,
 			 "configuration", config_verdict_name(g->config.verdict),
 			 "configuration_problem", g->config.problem, "policy_problem", g->policy_problem,
-			 "ledger", "starts", (int)l->attempts, "failures", (int)l->failures,
+			 "ledger", "starts", (int)l->attempts, "window_sec",
+			 (json_int_t)g->policy.window_sec, "failures", (int)l->failures,
 			 "last_failed", l->last_failed, "starting", l->in_start, "last_result",
 			 l->last_result, "brakes", brakes_to_json(g), "quarantines",
 			 tickets_to_json(&g->place, &g->policy));
@@ -172,29 +176,18 @@ static json_int_t number_of(const json_t *json, const char *key)
 	return json_integer_value(json_object_get(json, key));
 }
 
-static void print_ago(json_int_t then)
-{
-	json_int_t sec = time(NULL) - then;
-
-	if (sec < 120)
-		printf("%" JSON_INTEGER_FORMAT " s ago", sec);
-	else if (sec < 7200)
-		printf("%" JSON_INTEGER_FORMAT " min ago", sec / 60);
-	else
-		printf("%" JSON_INTEGER_FORMAT " h ago", sec / 3600);
-}
-
 static void print_purge(const json_t *purge)
 {
 	const json_t *low = json_object_get(purge, "eta_low_sec");
 
-	printf("    purge: %" JSON_INTEGER_FORMAT " entries deleted, %" JSON_INTEGER_FORMAT
-	       " MiB freed, %" JSON_INTEGER_FORMAT "/s, %s (%s)",
-	       number_of(purge, "entries"), number_of(purge, "bytes") >> 20, number_of(purge, "rate"),
-	       text_of(purge, "mode"), text_of(purge, "why"));
+	printf("    purge: %s entries deleted, %s freed, %s/s, %s (%s)",
+	       quantity_count((uint64_t)number_of(purge, "entries")).text,
+	       quantity_bytes((uint64_t)number_of(purge, "bytes")).text,
+	       quantity_count((uint64_t)number_of(purge, "rate")).text, text_of(purge, "mode"),
+	       text_of(purge, "why"));
 	if (json_is_integer(low))
-		printf(", %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " s left",
-		       json_integer_value(low), number_of(purge, "eta_high_sec"));
+		printf(", %s to %s left", quantity_seconds(json_integer_value(low)).text,
+		       quantity_seconds(number_of(purge, "eta_high_sec")).text);
 	printf("\n");
 }
 
@@ -207,21 +200,20 @@ static void print_quarantine(const json_t *q)
 		printf("  %s: not a quarantine of ours, left alone\n", log_name(text_of(q, "id")));
 		return;
 	}
-	printf("  %s: %s, begun ", text_of(q, "id"), text_of(q, "state"));
-	print_ago(number_of(q, "created"));
-	printf("\n    why: %s (rule %s)\n", text_of(q, "why"), text_of(q, "rule"));
+	printf("  %s: %s, begun %s ago\n", text_of(q, "id"), text_of(q, "state"),
+	       quantity_seconds(time(NULL) - number_of(q, "created")).text);
+	printf("    why: %s (rule %s)\n", text_of(q, "why"), text_of(q, "rule"));
 	printf("    where: %s/%s\n", text_of(q, "jail"), text_of(q, "id"));
 	printf("    lost sandboxes: %" JSON_INTEGER_FORMAT ", %s\n", number_of(q, "sandboxes_lost"),
 	       json_is_integer(swept) ? "swept" :
 	       swept		      ? "being swept" :
 					"not swept yet");
 	if (number_of(q, "restorable_sec") > 0)
-		printf("    can be put back for another %" JSON_INTEGER_FORMAT
-		       " s: containerd-recover restore %s\n",
-		       number_of(q, "restorable_sec"), text_of(q, "id"));
+		printf("    can be put back for another %s: containerd-recover restore %s\n",
+		       quantity_seconds(number_of(q, "restorable_sec")).text, text_of(q, "id"));
 	if (*text_of(q, "in_use"))
 		printf("    in use, and not purged while it is: %s\n", text_of(q, "in_use"));
-	if (purge)
+	if (json_is_object(purge))
 		print_purge(purge);
 }
 
@@ -239,8 +231,11 @@ static void print_text(const json_t *status)
 	if (*text_of(status, "policy_problem"))
 		printf("policy not understood, nothing is acted on: %s\n",
 		       log_name(text_of(status, "policy_problem")));
-	printf("starts since boot: %" JSON_INTEGER_FORMAT ", failed in the window: %" JSON_INTEGER_FORMAT
-	       "%s%s%s\n", number_of(ledger, "starts"), number_of(ledger, "failures"),
+	if (*text_of(status, "root_problem"))
+		printf("  the data root cannot be looked at: %s\n", text_of(status, "root_problem"));
+	printf("starts since boot: %" JSON_INTEGER_FORMAT ", failed in the last %s: %" JSON_INTEGER_FORMAT
+	       "%s%s%s\n", number_of(ledger, "starts"),
+	       quantity_seconds(number_of(ledger, "window_sec")).text, number_of(ledger, "failures"),
 	       *text_of(ledger, "last_result") ? ", the last one that ended: " : "",
 	       text_of(ledger, "last_result"),
 	       json_is_true(json_object_get(ledger, "starting")) ? ", starting now" : "");
@@ -248,8 +243,8 @@ static void print_text(const json_t *status)
 		printf("hold file present: nothing is done by itself (remove %s/hold to end it)\n",
 		       RECORDS_PATH);
 	if (number_of(brakes, "cooldown_left_sec") > 0)
-		printf("cool-down: no second quarantine for another %" JSON_INTEGER_FORMAT " s\n",
-		       number_of(brakes, "cooldown_left_sec"));
+		printf("cool-down: no second quarantine for another %s\n",
+		       quantity_seconds(number_of(brakes, "cooldown_left_sec")).text);
 	if (json_array_size(list) == 0)
 		printf("no quarantines are kept\n");
 	else

@@ -1,9 +1,8 @@
 #include "recover/userdata_print.h"
 
-#include <bsd/libutil.h>
-#include <bsd/stdlib.h>
-#include <inttypes.h>
 #include <stdio.h>
+
+#include "recover/quantity.h"
 
 static const char *text_of(const json_t *json, const char *key, const char *otherwise)
 {
@@ -16,12 +15,10 @@ static void print_size(const json_t *item)
 {
 	int64_t bytes = json_integer_value(json_object_get(item, "bytes"));
 	const char *least = json_is_true(json_object_get(item, "complete")) ? "" : "at least ";
-	char text[16];
 
-	if (humanize_number(text, 9, bytes, "B", HN_AUTOSCALE, HN_DECIMAL | HN_IEC_PREFIXES) < 0)
-		text[0] = '\0';
-	printf("%s%" JSON_INTEGER_FORMAT " entries, %s%s", least,
-	       json_integer_value(json_object_get(item, "entries")), least, text);
+	printf("%s%s entries, %s%s", least,
+	       quantity_count((uint64_t)json_integer_value(json_object_get(item, "entries"))).text, least,
+	       quantity_bytes((uint64_t)bytes).text);
 }
 
 static void print_item(const json_t *item, const char *indent)

@@ -144,7 +144,7 @@ node_run mount --bind /usr "$root.quarantine/$id/root/mounted"
 node_run sh -c "echo \$\$ >/run/purge.pid; exec containerd-recover purge --yes --max-rate 300 $id" >"$NODE/said" 2>&1 &
 by_hand=$!
 sleep 3
-like "status tells how far it is" "$(node_run containerd-recover status)" "[0-9]+ entries.* [0-9]+/s, gentle"
+like "status tells how far it is" "$(node_run containerd-recover status)" "[0-9]+ entries.* [0-9,]+/s, gentle"
 # Of the quarantine, of its data, and of the databases of containerd and of its snapshotters.
 locks=$(node_run grep -c "FLOCK .* $(cat "$(node_path /run/purge.pid)") " /proc/locks)
 ok "what is being deleted is nobody's to open meanwhile ($locks locks)" test "$locks" -ge 4

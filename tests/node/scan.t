@@ -48,7 +48,11 @@ at_most "its bytes are du's, but for the directory itself" \
     $((bytes - $(query "$NODE/up.json" 'd["scan"]["items"][0]["bytes"]'))) 4096
 
 text=$(tool scan)
-like "for a person: the diagnosis" "$text" 'Diagnosis: '
+like "for a person: does it run" "$text" '^containerd.service runs, data root /var/lib/containerd \(ext4, [^)]* free, '
+like "the diagnosis" "$text" $'\nDiagnosis: nothing is wrong that was looked for \\(rule healthy, verdict none\\)\n'
+like "then what is in it, in words" "$text" $'\n/var/lib/containerd holds [0-9,]+ entries .*\nThe biggest part, [0-9]+ % of them: pod default/build-0, main; 85 % of it \\.git\\.\n'
+is "rows stand in their columns" "$(grep -E '^ *[0-9,]+ .*[0-9] %' <<<"$text" | grep -vE '^[ 0-9,]{13} [ <0-9]{4} %( [ .0-9]{5} [KMG ]i?B| {9}-)?  [^ ]')" ""
+like "what is left over" "$text" $'Left over:\n  1 snapshot without a record, 201 entries\n  1 blob without a record, 100 KiB'
 like "for a person: whose" "$text" 'pod default/build-0, main; 85 % of it \.git'
 unlike "no progress bar without a terminal" "$(tool scan 2>&1)" $'\r'
 
@@ -66,9 +70,16 @@ for member in facts.json decision.json inventory.json scan.json system/mountinfo
     like "it has $member" "$list" "$member"
 done
 
+nowhere=$(tool scan --root=/var/lib/nowhere 2>&1)
+is "no root: status" $? 1
+like "no root: the diagnosis all the same" "$nowhere" 'rule root-empty.*data root /var/lib/nowhere, which is not there.*nothing is counted: .*No such file'
+is "no root: as JSON" "$(tool scan --root=/var/lib/nowhere --format=json 2>/dev/null | query /dev/stdin '(d["scan"], d["decision"]["rule"])')" "(None, 'root-empty')"
+like "no root: status says so" "$(tool status --root=/var/lib/nowhere)" 'the data root cannot be looked at: No such file'
+
 node_unit once Restart=no
 node_crash
 look down
+like "it says that containerd is down" "$(tool scan)" '^containerd.service does not run, '
 is "the same items" "$(query "$NODE/down.json" '[i["label"] for i in d["scan"]["items"]][:2]')" "['pod default/build-0, main', 'snapshot without a record']"
 # Both are killed: bundles and mounts stay.
 node_run pkill -KILL containerd-shim
@@ -80,4 +91,8 @@ node_damage meta-zero
 look damaged
 is "without records nothing is called an orphan" "$(query "$NODE/damaged.json" '(d["scan"]["records_read"], [i for i in d["scan"]["items"] if i["owner"] == "orphan"])')" "(False, [])"
 like "and it says so" "$(tool scan)" 'cannot be told: meta.db could not be read \(invalid database\)'
+like "with the damage as the diagnosis" "$(tool scan)" 'Diagnosis: meta.db is damaged.*rule meta-damaged'
+mkdir "$root/my-backup"
+like "what stops the cure comes behind it" "$(tool scan)" \
+    $'Diagnosis: meta.db is damaged, [^\n]* \\(rule meta-damaged\\)\nHeld back: [^\n]* \\(rule strangers, verdict hands-off:strangers\\)'
 tap_done

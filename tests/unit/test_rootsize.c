@@ -169,6 +169,51 @@ static void test_export_is_json_with_all(void)
 	free(text);
 }
 
+/* What scan_print() says; the caller's, to free(). */
+static char *said(const struct scan *scan, uint64_t mark, size_t top)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *to = open_memstream(&text, &length);
+
+	scan_print(to, scan, "/var/lib/containerd", mark, top);
+	CHECK_EQ(fclose(to), 0);
+	return text;
+}
+
+static void test_words_say_what_is_not_known(void)
+{
+	const struct config config = { 0 };
+	const struct scan_options options = { .top = 1 };
+	cleanup_scan struct scan scan = { 0 };
+	cleanup_free char *all = NULL, *part = NULL, *unread = NULL;
+
+	CHECK_EQ(scan_root(root, &config, NULL, &options, &scan), 0);
+	all = said(&scan, scan.size.walk.entries, 1);
+	CHECK(strstr(all, "/var/lib/containerd holds ") == all);
+	CHECK(!strstr(all, "at least"));
+	CHECK(strstr(all, "It is bloated: the mark is "));
+	CHECK(strstr(all, "The biggest part, ") && strstr(all, " % of it .git.\n"));
+	CHECK(strstr(all, "whose (the 1 biggest of "));
+	CHECK(strstr(all, "-: not measured; --full measures everything"));
+	CHECK(strstr(all, "bundles and mounts cannot be told"));
+
+	scan.state_read = true;
+	scan.size.walk.complete = false;
+	part = said(&scan, scan.size.walk.entries + 1, 1);
+	CHECK(strstr(part, "holds at least "));
+	CHECK(strstr(part, "--budget=SECONDS gives more, --full any"));
+	CHECK(strstr(part, "Left over, as far as was counted:"));
+	CHECK(!strstr(part, "bundles and mounts cannot be told"));
+	CHECK(!strstr(part, "bloated"));
+
+	scan.size.walk.error = -EACCES;
+	unread = said(&scan, UINT64_MAX, scan.item_count);
+	CHECK(strstr(unread, "Not everything could be read: Permission denied."));
+	CHECK(!strstr(unread, "--budget"));
+	CHECK(strstr(unread, "  whose\n"));
+}
+
 int main(void)
 {
 	tmp = tap_tmpdir(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL);
@@ -191,6 +236,7 @@ int main(void)
 	RUN(test_parts_and_litter);
 	RUN(test_measuring);
 	RUN(test_failures_leave_nothing);
+	RUN(test_words_say_what_is_not_known);
 	make("junk", 2);
 	RUN(test_export_is_json_with_all);
 	RUN(test_many_parts_are_cut);
