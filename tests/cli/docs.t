@@ -28,6 +28,18 @@ for command in $(commands); do
     is "$command --help fits a terminal" "$long" ""
 done
 
+# The other commands' JSON is looked at on a node: scan.t, restore.t.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"; exit "$(tap_status $?)"' EXIT
+containerd-recover triage --format=json "$top/tests/fixtures/triage/log-bolt-panic.root-zero.log" >"$dir/triage.json"
+is "triage --format=json has the fields of the man page" \
+    "$(/usr/bin/python3 "$top/tests/helpers/jsondoc.py" "$page" triage "$dir/triage.json")" ""
+echo '{"verdict": 5, "more": null}' >"$dir/wrong.json"
+wrong=$(/usr/bin/python3 "$top/tests/helpers/jsondoc.py" "$page" triage "$dir/wrong.json")
+like "a field that is not documented is found" "$wrong" "more is not documented"
+like "so is one that is not printed" "$wrong" "rule is documented and was not printed"
+like "and one of another type" "$wrong" "verdict is integer and not documented so"
+
 is "help goes to stdout alone" "$(containerd-recover --help 2>&1 >/dev/null)" ""
 is "errors go to stderr alone" "$(containerd-recover nonsense 2>/dev/null)" ""
 like "an unknown command is named" "$(containerd-recover nonsense 2>&1)" "unknown command 'nonsense'"

@@ -145,6 +145,9 @@ node_run sh -c "echo \$\$ >/run/purge.pid; exec containerd-recover purge --yes -
 by_hand=$!
 sleep 3
 like "status tells how far it is" "$(node_run containerd-recover status)" "[0-9]+ entries.* [0-9,]+/s, gentle"
+node_run containerd-recover status --format=json >"$NODE/status.json"
+is "its JSON has the fields of the man page" \
+    "$(/usr/bin/python3 "$node_helpers/jsondoc.py" "$node_top/docs/containerd-recover.8" status "$NODE/status.json")" ""
 # Of the quarantine, of its data, and of the databases of containerd and of its snapshotters.
 locks=$(node_run grep -c "FLOCK .* $(cat "$(node_path /run/purge.pid)") " /proc/locks)
 ok "what is being deleted is nobody's to open meanwhile ($locks locks)" test "$locks" -ge 4

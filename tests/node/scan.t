@@ -7,6 +7,8 @@
 tool() { node_run "$tool_path" "$@"; }
 # query JSON-FILE EXPRESSION: in Python, over the document d.
 query() { /usr/bin/python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
+# documented SUBSECTION,... FILE...: how they differ from the man page's section JSON.
+documented() { /usr/bin/python3 "$node_helpers/jsondoc.py" "$node_top/docs/containerd-recover.8" "$@"; }
 
 node_prepare scan
 node_install
@@ -92,6 +94,9 @@ look damaged
 is "without records nothing is called an orphan" "$(query "$NODE/damaged.json" '(d["scan"]["records_read"], [i for i in d["scan"]["items"] if i["owner"] == "orphan"])')" "(False, [])"
 like "and it says so" "$(tool scan)" 'cannot be told: meta.db could not be read \(invalid database\)'
 like "with the damage as the diagnosis" "$(tool scan)" 'Diagnosis: meta.db is damaged.*rule meta-damaged'
+tool plan --format=json >"$NODE/plan.json"
+is "scan --format=json has the fields of the man page" "$(documented scan,plan "$NODE"/{up,damaged}.json)" ""
+is "so has plan" "$(documented plan "$NODE/plan.json")" ""
 mkdir "$root/my-backup"
 like "what stops the cure comes behind it" "$(tool scan)" \
     $'Diagnosis: meta.db is damaged, [^\n]* \\(rule meta-damaged\\)\nHeld back: [^\n]* \\(rule strangers, verdict hands-off:strangers\\)'
