@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -28,20 +29,9 @@ static void put_string(FILE *to, const char *string)
 	(void)fputc('"', to);
 }
 
-/* Without its closing brace: the caller may have more to say. */
-static int put_info(FILE *to, int dirfd, const char *name, const char *shown, struct statx *stx)
+/* What is known of one; without its closing brace, for there may be more to say. */
+static void put_stat(FILE *to, const struct statx *stx)
 {
-	int r = 0;
-
-	(void)fputs("{\"name\":", to);
-	put_string(to, shown);
-	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH,
-		  STATX_BASIC_STATS, stx) < 0) {
-		r = -errno;
-		(void)fputs(",\"read_error\":true", to);
-		stx->stx_mode = 0;
-		return r;
-	}
 	(void)fprintf(to, ",\"asize\":%llu,\"dsize\":%llu", (unsigned long long)stx->stx_size,
 		      (unsigned long long)stx->stx_blocks * 512);
 	if (!S_ISDIR(stx->stx_mode) && stx->stx_nlink > 1)
@@ -49,36 +39,53 @@ static int put_info(FILE *to, int dirfd, const char *name, const char *shown, st
 			      (unsigned long long)stx->stx_ino, stx->stx_nlink);
 	if (!S_ISDIR(stx->stx_mode) && !S_ISREG(stx->stx_mode))
 		(void)fputs(",\"notreg\":true", to);
-	return 0;
+}
+
+/* A directory that can be read: its list stays open. */
+static void put_directory(FILE *to, int fd, const char *name, struct statx *stx)
+{
+	(void)fputs("[{\"name\":", to);
+	put_string(to, name);
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, stx) == 0)
+		put_stat(to, stx);
+	else
+		(void)fputs(",\"read_error\":true", to);
+}
+
+/* All else. A mount is not looked at: its server may be silent. */
+static void put_leaf(FILE *to, int dirfd, const char *name)
+{
+	struct statx stx;
+	int r = dir_stat_beneath(dirfd, name, STATX_BASIC_STATS, &stx);
+
+	(void)fputs("{\"name\":", to);
+	put_string(to, name);
+	if (r == 0)
+		put_stat(to, &stx);
+	if (r == -EXDEV)
+		(void)fputs(",\"excluded\":\"otherfs\"", to);
+	else if (r < 0 || S_ISDIR(stx.stx_mode))
+		(void)fputs(",\"read_error\":true", to);
+	(void)fputc('}', to);
 }
 
 /* A directory becomes the deepest level, its list open; all else is done with. */
-static int put_entry(FILE *to, struct dirstack *stack, const char *name)
+static int put_entry(FILE *to, struct dirstack *stack, const struct dirent64 *entry)
 {
 	struct open_dir *parent = dirstack_top(stack)->dir, *dir;
+	bool may_be_dir = entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
 	struct statx stx;
-	int fd;
+	int fd = may_be_dir ? dir_open_beneath(parent->fd, entry->d_name) : -ENOTDIR;
 
 	(void)fputs(",\n", to);
-	fd = dir_open_beneath(parent->fd, name);
-	if (fd == -EXDEV) { /* not to be looked at: its server may be silent */
-		(void)fputs("{\"name\":", to);
-		put_string(to, name);
-		(void)fputs(",\"excluded\":\"otherfs\"}", to);
-		return 0;
-	}
 	if (fd < 0) {
-		(void)put_info(to, parent->fd, name, name, &stx);
-		if (S_ISDIR(stx.stx_mode))
-			(void)fputs(",\"read_error\":true", to);
-		(void)fputc('}', to);
+		put_leaf(to, parent->fd, entry->d_name);
 		return 0;
 	}
 	dir = open_dir_new(fd);
 	if (!dir)
 		return -ENOMEM;
-	(void)fputc('[', to);
-	(void)put_info(to, fd, "", name, &stx);
+	put_directory(to, fd, entry->d_name, &stx);
 	(void)fputc('}', to);
 	return dirstack_push(stack, dir, 0);
 }
@@ -86,18 +93,12 @@ static int put_entry(FILE *to, struct dirstack *stack, const char *name)
 static int put_tree(FILE *to, struct dirstack *stack)
 {
 	const struct dirent64 *entry;
-	struct statx stx;
 	int r = 0;
 
 	while (stack->count > 0 && !ferror(to)) {
 		r = dirstack_next(stack, &entry);
-		if (r > 0 && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN)) {
-			r = put_entry(to, stack, entry->d_name);
-		} else if (r > 0) {
-			(void)fputs(",\n", to);
-			(void)put_info(to, dirstack_top(stack)->dir->fd, entry->d_name, entry->d_name,
-				       &stx);
-			(void)fputc('}', to);
+		if (r > 0) {
+			r = put_entry(to, stack, entry);
 		} else {
 			(void)fputc(']', to);
 			r = dirstack_pop(stack);
@@ -117,7 +118,7 @@ int scan_export(int root_fd, const char *name, FILE *to)
 {
 	__attribute__((cleanup(dirstack_freep))) struct dirstack *stack = dirstack_new();
 	struct open_dir *dir;
-	struct statx stx;
+	struct statx stx = { 0 };
 	int fd, r;
 
 	fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -128,13 +129,10 @@ int scan_export(int root_fd, const char *name, FILE *to)
 		open_dir_unref(dir);
 		return -ENOMEM;
 	}
-	(void)fprintf(to, "[1,2,{\"progname\":\"containerd-recover\",\"progver\":\"%s\",\"timestamp\":%lld},\n[",
+	(void)fprintf(to, "[1,2,{\"progname\":\"containerd-recover\",\"progver\":\"%s\",\"timestamp\":%lld},\n",
 		      VERSION, (long long)time(NULL));
-	r = put_info(to, fd, "", name, &stx);
-	if (r == 0)
-		(void)fprintf(to, ",\"dev\":%llu", (unsigned long long)makedev(stx.stx_dev_major,
-									     stx.stx_dev_minor));
-	(void)fputc('}', to);
+	put_directory(to, fd, name, &stx);
+	(void)fprintf(to, ",\"dev\":%llu}", (unsigned long long)makedev(stx.stx_dev_major, stx.stx_dev_minor));
 	r = dirstack_push(stack, dir, 0);
 	if (r == 0)
 		r = put_tree(to, stack);

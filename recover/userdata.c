@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -333,12 +332,6 @@ int userdata_open(const struct ticket *ticket, const struct userdata_item *item)
 	return take_fd(&fd);
 }
 
-static void tally(uint64_t tag, const struct walk_sums *sums, void *data)
-{
-	(void)tag;
-	atomic_fetch_add((atomic_uint_least64_t *)data, sums->bytes);
-}
-
 static int64_t now_msec(void)
 {
 	struct timespec t;
@@ -350,13 +343,7 @@ static int64_t now_msec(void)
 static int measure(const struct ticket *ticket, unsigned budget_msec, struct userdata_item *item)
 {
 	cleanup_fd int fd = userdata_open(ticket, item);
-	atomic_uint_least64_t bytes = 0;
-	const struct walk_options options = {
-		.budget_msec = budget_msec,
-		.tag = WALK_MEASURE,
-		.tally = tally,
-		.data = &bytes,
-	};
+	const struct walk_options options = { .budget_msec = budget_msec, .tag = WALK_MEASURE };
 	struct walk_result result;
 	int r = fd < 0 ? fd : walk_tree(fd, &options, &result);
 
@@ -365,7 +352,7 @@ static int measure(const struct ticket *ticket, unsigned budget_msec, struct use
 	item->measured = true;
 	item->complete = result.complete && result.error == 0;
 	item->entries = result.entries;
-	item->bytes = bytes;
+	item->bytes = result.bytes;
 	return 0;
 }
 

@@ -27,14 +27,14 @@ static int same_mount(int a, int b)
 }
 
 /* For kernels without openat2, with the same refusals. */
-static int open_beneath_checked(int dirfd, const char *name)
+static int open_beneath_checked(int dirfd, const char *name, int flags)
 {
 	cleanup_fd int fd = -EBADF;
 	int r;
 
 	if (strchr(name, '/') || strcmp(name, "..") == 0)
 		return -EXDEV;
-	fd = openat(dirfd, name, OPEN_DIR);
+	fd = openat(dirfd, name, flags);
 	if (fd < 0)
 		return -errno;
 	r = same_mount(dirfd, fd);
@@ -45,14 +45,27 @@ static int open_beneath_checked(int dirfd, const char *name)
 	return take_fd(&fd);
 }
 
-int dir_open_beneath(int dirfd, const char *name)
+static int open_beneath(int dirfd, const char *name, int flags, uint64_t resolve)
 {
-	int fd = sys_openat2(dirfd, name, OPEN_DIR, 0,
-			     RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+	int fd = sys_openat2(dirfd, name, (uint64_t)flags, 0, resolve | RESOLVE_NO_XDEV | RESOLVE_BENEATH);
 
 	if (fd == -ENOSYS || fd == -EPERM)
-		return open_beneath_checked(dirfd, name);
+		return open_beneath_checked(dirfd, name, flags);
 	return fd;
+}
+
+int dir_open_beneath(int dirfd, const char *name)
+{
+	return open_beneath(dirfd, name, OPEN_DIR, RESOLVE_NO_SYMLINKS);
+}
+
+int dir_stat_beneath(int dirfd, const char *name, unsigned mask, struct statx *ret)
+{
+	cleanup_fd int fd = open_beneath(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, ret) < 0 ? -errno : 0;
 }
 
 int dir_open_path(const char *path)

@@ -21,6 +21,15 @@
 int dir_open_beneath(int dirfd, const char *name);
 
 /*
+ * statx(2) of the single name @name below @dirfd, whatever it is: a link is not
+ * followed, a mount not crossed (no server of another file system is asked), and
+ * nothing is waited for that is not known already.
+ *
+ * Returns 0, or a negative errno with @ret undefined: -EXDEV for a mount point.
+ */
+int dir_stat_beneath(int dirfd, const char *name, unsigned mask, struct statx *ret);
+
+/*
  * Open the directory at @path, links in it followed: for paths of the
  * administrator's, which are trusted. Returns an fd, or a negative errno.
  */

@@ -257,22 +257,10 @@ static int open_part(int root_fd, const struct root_size *size, uint32_t part)
 	return dir_open_beneath(parent, size->parts[part].name);
 }
 
-static void add_bytes(uint64_t tag, const struct walk_sums *sums, void *data)
-{
-	(void)tag;
-	__atomic_fetch_add((uint64_t *)data, sums->bytes, __ATOMIC_RELAXED);
-}
-
 int root_size_measure(int root_fd, struct root_size *size, uint32_t part, unsigned budget_msec)
 {
 	cleanup_fd int fd = -EBADF;
-	uint64_t bytes = 0;
-	const struct walk_options walk = {
-		.budget_msec = budget_msec,
-		.tag = WALK_MEASURE,
-		.tally = add_bytes,
-		.data = &bytes,
-	};
+	const struct walk_options walk = { .budget_msec = budget_msec, .tag = WALK_MEASURE };
 	struct walk_result result;
 	int r;
 
@@ -284,7 +272,7 @@ int root_size_measure(int root_fd, struct root_size *size, uint32_t part, unsign
 		return r;
 	if (!result.complete)
 		return result.error ?: -ETIME;
-	size->parts[part].bytes = bytes;
+	size->parts[part].bytes = result.bytes;
 	size->parts[part].measured = true;
 	return 0;
 }

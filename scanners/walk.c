@@ -40,7 +40,7 @@ struct walk {
 	struct walk_options options;
 	atomic_uint refs;
 	atomic_bool stop;
-	atomic_uint_fast64_t entries;
+	atomic_uint_fast64_t entries, bytes;
 	atomic_int error;
 	atomic_bool incomplete;
 
@@ -99,6 +99,7 @@ static bool tell(struct worker *w)
 
 	if (w->seen.entries > 0) {
 		total = atomic_fetch_add(&walk->entries, w->seen.entries) + w->seen.entries;
+		(void)atomic_fetch_add(&walk->bytes, w->seen.bytes);
 		if (walk->options.tally)
 			walk->options.tally(dirstack_top(w->stack)->tag, &w->seen,
 					    walk->options.data);
@@ -115,20 +116,15 @@ static bool may_be_dir(const struct dirent64 *entry)
 	return entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
 }
 
-/* A directory by its fd: by its name it might be a mount, and its server silent. */
-static void measure(struct worker *w, int dirfd, const struct dirent64 *entry)
+static void measure(struct worker *w, int dirfd, const char *name)
 {
-	cleanup_fd int fd = may_be_dir(entry) ? dir_open_beneath(dirfd, entry->d_name) : -ENOTDIR;
 	struct statx stx;
+	int r = dir_stat_beneath(dirfd, name, STATX_BLOCKS, &stx);
 
-	if (fd == -EXDEV)
-		return;
-	if (statx(fd < 0 ? dirfd : fd, fd < 0 ? entry->d_name : "",
-		  AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-		  STATX_BLOCKS, &stx) == 0)
+	if (r == 0)
 		w->seen.bytes += stx.stx_blocks * 512;
-	else if (errno != ENOENT)
-		note_error(w->walk, -errno);
+	else if (r != -EXDEV && r != -ENOENT) /* a mount is not ours; what is gone has no bytes */
+		note_error(w->walk, r);
 }
 
 /*
@@ -150,7 +146,7 @@ static int next_dir(struct worker *w, const char **ret_name)
 			return r;
 		w->seen.entries++;
 		if (level->tag & WALK_MEASURE)
-			measure(w, level->dir->fd, entry);
+			measure(w, level->dir->fd, entry->d_name);
 		if (may_be_dir(entry)) {
 			*ret_name = entry->d_name;
 			return 1;
@@ -549,6 +545,7 @@ int walk_tree(int dirfd, const struct walk_options *options, struct walk_result 
 	ended = govern(walk, start);
 	*ret = (struct walk_result){
 		.entries = walk->entries,
+		.bytes = walk->bytes,
 		.complete = ended && !walk->stop && !walk->incomplete,
 		.reached = options->stop_at && walk->entries >= options->stop_at,
 		.msec = (unsigned)((now_usec(CLOCK_MONOTONIC) - start) / 1000),

@@ -17,7 +17,8 @@
 
 /*
  * What the caller makes of a directory is a tag of 64 bits, inherited by those
- * below it. One bit has a meaning here: statx every entry in it for its bytes.
+ * below it. One bit has a meaning here: statx every entry in it for its bytes,
+ * but for mount points.
  */
 #define WALK_MEASURE (UINT64_C(1) << 63)
 
@@ -49,6 +50,7 @@ struct walk_options {
 
 struct walk_result {
 	uint64_t entries;
+	uint64_t bytes; /* of what was measured */
 	bool complete; /* every directory was read to its end */
 	bool reached;  /* stop_at was reached */
 	unsigned msec;

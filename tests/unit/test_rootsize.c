@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +17,7 @@
 #define SNAPSHOTS "io.containerd.snapshotter.v1.overlayfs/snapshots"
 #define CONTAINERS "io.containerd.grpc.v1.cri/containers"
 
-static const char *tmp;
+static const char *tmp, *other;
 static int root = -EBADF;
 
 /* @count files of a block each in @path below the root. */
@@ -214,8 +216,53 @@ static void test_words_say_what_is_not_known(void)
 	CHECK(strstr(unread, "  whose\n"));
 }
 
+/*
+ * A big file of another file system is mounted over a small one: its name counts,
+ * and nothing else of it is asked.
+ */
+static void test_a_mounted_file_is_a_name(void)
+{
+	static const char big[1 << 20] = { 1 };
+	cleanup_root_size struct root_size before = { 0 }, after = { 0 };
+	const struct root_size_options options = { .measure = true };
+	cleanup_fd int fd = -EBADF;
+	cleanup_free char *text = NULL;
+	char file[4200], source[4200];
+	size_t length = 0;
+	FILE *to;
+
+	(void)snprintf(file, sizeof(file), "%s/junk/f0", tmp);
+	(void)snprintf(source, sizeof(source), "%s/big", other);
+	fd = open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(file_replace(fd, "big", big, sizeof(big), 0600), 0);
+	CHECK_EQ(root_size_scan(root, &options, &before), 0);
+	if (mount(source, file, NULL, MS_BIND, NULL) < 0) {
+		tap_skip("nothing can be mounted here");
+		return;
+	}
+	CHECK_EQ(root_size_scan(root, &options, &after), 0);
+	to = open_memstream(&text, &length);
+	CHECK_EQ(scan_export(root, "root", to), 0);
+	CHECK_EQ(fclose(to), 0);
+	CHECK_EQ(umount2(file, MNT_DETACH), 0);
+
+	CHECK(after.walk.complete);
+	CHECK_EQ(after.walk.error, 0);
+	CHECK_EQ(after.walk.entries, before.walk.entries);
+	CHECK_EQ(after.walk.bytes + 4096, before.walk.bytes);
+	CHECK_EQ(find(&after, "junk")->bytes + 4096, find(&before, "junk")->bytes);
+	CHECK(strstr(text, "{\"name\":\"f0\",\"excluded\":\"otherfs\"}"));
+	CHECK(!strstr(text, "\"asize\":1048576"));
+}
+
 int main(void)
 {
+	/* Mounts of a test that died are gone with it. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		printf("Bail out! cannot make a mount namespace\n");
+		return 1;
+	}
+	other = tap_tmpdir(NULL);
 	tmp = tap_tmpdir(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL);
 	root = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	make(SNAPSHOTS "/7/fs", 3);
@@ -238,6 +285,7 @@ int main(void)
 	RUN(test_failures_leave_nothing);
 	RUN(test_words_say_what_is_not_known);
 	make("junk", 2);
+	RUN(test_a_mounted_file_is_a_name);
 	RUN(test_export_is_json_with_all);
 	RUN(test_many_parts_are_cut);
 	return tap_done();
