@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/param.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "recover/log.h"
@@ -20,6 +18,7 @@
 #include "scanners/dir.h"
 #include "scanners/metadata.h"
 #include "scanners/oci.h"
+#include "scanners/process.h"
 #include "scanners/text.h"
 
 #define KUBERNETES "k8s.io"
@@ -170,26 +169,6 @@ static bool has_room(const struct run *run, const struct oci_image *oci)
 			       run->options->min_free_bytes;
 }
 
-/* Who listens there: 0 if nobody does. */
-static pid_t server_pid(const char *address)
-{
-	static const char scheme[] = "unix://";
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof(peer);
-
-	if (strncmp(address, scheme, strlen(scheme)) == 0)
-		address += strlen(scheme);
-	if (fd < 0 || strlen(address) >= sizeof(name.sun_path))
-		return 0;
-	memcpy(name.sun_path, address, strlen(address) + 1);
-	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return 0;
-	return peer.pid;
-}
-
 /* The last of its lines says why. */
 static char *last_words(const char *output)
 {
@@ -224,7 +203,7 @@ static int import(const struct run *run, struct oci_image *oci, struct salvage_i
 	};
 	struct pending pending = { run, image };
 	cleanup_free char *output = NULL;
-	pid_t server = server_pid(run->config->address);
+	pid_t server = process_listening(run->config->address);
 	struct salvage_import importing;
 	int r, ended;
 
@@ -248,7 +227,7 @@ static int import(const struct run *run, struct oci_image *oci, struct salvage_i
 	if (r == -ETIMEDOUT)
 		return set_outcome(image, SALVAGE_NO_TIME, NULL);
 	/* It was stopped or it crashed: the next start's run goes on. */
-	if (r < 0 && server_pid(run->config->address) != server)
+	if (r < 0 && process_listening(run->config->address) != server)
 		return -ENOTCONN;
 	if (r < 0)
 		return explain_failure(run, oci, r, output, image);

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
@@ -378,4 +380,23 @@ int process_read_cmdline(pid_t pid, char **ret, size_t *ret_size)
 	if (ours != theirs)
 		return -EXDEV;
 	return read_proc(pid, "cmdline", CMDLINE_MAX, ret, ret_size);
+}
+
+pid_t process_listening(const char *address)
+{
+	static const char scheme[] = "unix://";
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	if (strncmp(address, scheme, strlen(scheme)) == 0)
+		address += strlen(scheme);
+	if (fd < 0 || strlen(address) >= sizeof(name.sun_path))
+		return 0;
+	memcpy(name.sun_path, address, strlen(address));
+	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return 0;
+	return peer.pid;
 }

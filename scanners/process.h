@@ -98,4 +98,11 @@ int process_parse_shim(const char *text, size_t size, struct shim_args *ret);
  */
 int process_read_cmdline(pid_t pid, char **ret, size_t *ret_size);
 
+/*
+ * The process that listens on the unix socket @address, with or without
+ * "unix://", as the kernel saw it when it began to; 0 if nobody does. It is not
+ * spoken to.
+ */
+pid_t process_listening(const char *address);
+
 #endif

@@ -4,35 +4,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/process.h"
 #include "scanners/text.h"
 
 #define CNI_DIR "/var/lib/cni"
-
-/* Who listens on containerd's socket; 0 if nobody does. */
-static pid_t listener_of(const char *address)
-{
-	static const char scheme[] = "unix://";
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof(peer);
-
-	if (strncmp(address, scheme, strlen(scheme)) == 0)
-		address += strlen(scheme);
-	if (fd < 0 || strlen(address) >= sizeof(name.sun_path))
-		return 0;
-	memcpy(name.sun_path, address, strlen(address));
-	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return 0;
-	return peer.pid;
-}
 
 static bool is_runtime(const struct process_table *table, const struct process_entry *entry)
 {
@@ -58,7 +36,7 @@ static bool sees_the_same(pid_t pid, const struct stat *ours)
 int sharers_find(const struct config *config, char **ret)
 {
 	cleanup_process_table struct process_table table = { 0 };
-	pid_t own = listener_of(config->address);
+	pid_t own = process_listening(config->address);
 	struct stat ours;
 	int r;
 

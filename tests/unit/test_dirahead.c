@@ -118,47 +118,51 @@ static void hint_all(struct dirahead *ahead, int fd)
 	}
 }
 
+/* Every directory of a new file system, one hint each; false: it cannot be had here. */
+static bool hint_on(const char *mkfs_options, struct dirahead *ahead)
+{
+	cleanup_fd int fd = -EBADF;
+
+	if (!make_fs(mkfs_options)) {
+		tap_skip("ext4 cannot be made or mounted here");
+		return false;
+	}
+	fd = open_mnt();
+	make_dirs(fd);
+	CHECK_EQ(dirahead_open(fd, ahead), 0);
+	hint_all(ahead, fd);
+	return true;
+}
+
+static void end_hints(struct dirahead *ahead)
+{
+	dirahead_close(ahead);
+	CHECK_EQ(ahead->device, -EBADF);
+	CHECK_EQ(shell("umount %s/mnt", base), 0);
+}
+
 /* Groups of 1 MiB, over which ext4 spreads the directories below the top. */
 static void test_it_stops_where_directories_are_far_apart(void)
 {
 	struct dirahead ahead = { .device = -EBADF };
-	int fd;
 
-	if (!make_fs("-O ^flex_bg,^resize_inode -g 256")) {
-		tap_skip("ext4 cannot be made or mounted here");
+	if (!hint_on("-O ^flex_bg,^resize_inode -g 256", &ahead))
 		return;
-	}
-	fd = open_mnt();
-	make_dirs(fd);
-	CHECK_EQ(dirahead_open(fd, &ahead), 0);
-	hint_all(&ahead, fd);
 	CHECK(ahead.useless);
 	CHECK(ahead.windows < DIRECTORIES / 10);
-	dirahead_close(&ahead);
-	CHECK_EQ(ahead.device, -EBADF);
-	(void)close(fd);
-	CHECK_EQ(shell("umount %s/mnt", base), 0);
+	end_hints(&ahead);
 }
 
 static void test_it_goes_on_where_they_are_close(void)
 {
 	struct dirahead ahead = { .device = -EBADF };
-	int fd;
 
-	if (!make_fs("")) {
-		tap_skip("ext4 cannot be made or mounted here");
+	if (!hint_on("", &ahead))
 		return;
-	}
-	fd = open_mnt();
-	make_dirs(fd);
-	CHECK_EQ(dirahead_open(fd, &ahead), 0);
-	hint_all(&ahead, fd);
 	CHECK(!ahead.useless);
 	CHECK_EQ(ahead.directories, DIRECTORIES);
 	CHECK(ahead.windows <= 2 * (DIRECTORIES * 4096UL / DIRAHEAD_WINDOW));
-	dirahead_close(&ahead);
-	(void)close(fd);
-	CHECK_EQ(shell("umount %s/mnt", base), 0);
+	end_hints(&ahead);
 }
 
 static void test_what_is_not_for_it(void)

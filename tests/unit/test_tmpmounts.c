@@ -123,6 +123,19 @@ static void end(pid_t server)
 	CHECK_EQ(waitpid(server, NULL, 0), server);
 }
 
+/* In tmpmounts; negative: it cannot be had here. */
+static pid_t serve_silent(const char *name)
+{
+	char path[4200];
+	pid_t server;
+
+	make_mount_point(name, path);
+	server = serve(path, "fuse", "silent");
+	if (server < 0)
+		tap_skip("no FUSE here");
+	return server;
+}
+
 static void test_a_silent_one_is_unmounted_and_theirs_stays(void)
 {
 	struct ticket ticket = { .fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
@@ -130,12 +143,9 @@ static void test_a_silent_one_is_unmounted_and_theirs_stays(void)
 	char path[4200];
 	pid_t server;
 
-	make_mount_point("containerd-mount77", path);
-	server = serve(path, "fuse", "silent");
-	if (server < 0) {
-		tap_skip("no FUSE here");
+	server = serve_silent("containerd-mount77");
+	if (server < 0)
 		return;
-	}
 	CHECK(mount_tmpfs("theirs"));
 	CHECK_EQ(mounts_left(&others), 1);
 	CHECK_EQ(tmpmounts_detach(&ticket), 0);
@@ -200,12 +210,9 @@ static void test_a_scan_passes_it_by(void)
 	cleanup_fd int root = -EBADF;
 	pid_t server;
 
-	make_mount_point("containerd-mount79", path);
-	server = serve(path, "fuse", "silent");
-	if (server < 0) {
-		tap_skip("no FUSE here");
+	server = serve_silent("containerd-mount79");
+	if (server < 0)
 		return;
-	}
 	(void)snprintf(path, sizeof(path), "%s/root", base);
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK_EQ(root_size_scan(root, &options, &size), 0);
