@@ -295,6 +295,17 @@ static int restore_children(const struct data_root *place, const struct ticket *
 	return r < 0 ? r : move_listed(ticket, old_fd, place->root_fd, by_rank_reversed);
 }
 
+bool quarantine_root_is_unused(const struct data_root *place)
+{
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	int r = dir_stream(place->root_fd, &stream);
+
+	while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0)
+		r = ticket_is_not_child(name) ? 0 : -ENOTEMPTY;
+	return r == 0;
+}
+
 int quarantine_restore(const struct data_root *place, struct ticket *ticket)
 {
 	enum quarantine_where where;
@@ -326,7 +337,7 @@ int quarantine_mend_restore(const struct data_root *place, struct ticket *ticket
 
 	if (r < 0)
 		return r;
-	if (quarantine_where(place, ticket) == OLD_ROOT_ASIDE)
+	if (quarantine_where(place, ticket) == OLD_ROOT_ASIDE && !quarantine_root_is_unused(place))
 		return stage_done(&ticket->stages, STAGE_MOVE);
 	return quarantine_restore(place, ticket);
 }

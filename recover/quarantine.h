@@ -32,16 +32,20 @@ enum quarantine_where quarantine_where(const struct data_root *place, const stru
  */
 int quarantine_move(const struct data_root *place, struct ticket *ticket);
 
+/* Has the root nothing in it, but for quarantines? Then no containerd was ever started on it. */
+bool quarantine_root_is_unused(const struct data_root *place);
+
 /*
- * Put the old root back; what the root held meanwhile goes into the ticket.
- * Records STAGE_RESTORE. Same errors.
+ * Put the old root back; what the root held meanwhile goes into the ticket, and
+ * with it the way back: whoever wants that sets the root aside in a ticket of
+ * its own before. Records STAGE_RESTORE. Same errors.
  */
 int quarantine_restore(const struct data_root *place, struct ticket *ticket);
 
 /*
  * For a run that finds a restore begun: finish it if a part of the old root is
- * back, else call it off. Nothing says how long ago that was, and the root that
- * stands may have pods by now. Same errors.
+ * back, or if the root that stands is unused; else call it off. Nothing says how
+ * long ago that was, and the root that stands may have pods by now. Same errors.
  */
 int quarantine_mend_restore(const struct data_root *place, struct ticket *ticket);
 

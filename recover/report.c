@@ -26,6 +26,7 @@ struct incident {
 	bool present;	   /* there is a quarantine to go back to */
 	bool pending;	   /* the background work is not through */
 	json_int_t restorable_until, purge_at; /* unix time; 0: never, or not known */
+	const char *undo; /* the ticket whose restore undoes it */
 };
 
 static void incident_done(struct incident *incident)
@@ -49,6 +50,7 @@ static void foresee(const struct policy *policy, enum ticket_state state, struct
 		i->purge_at = since + (json_int_t)policy->grace_sec;
 	if (state == TICKET_MOVED)
 		i->restorable_until = i->purge_at;
+	i->undo = i->event.ticket;
 }
 
 static int from_ticket(const struct data_root *place, const struct policy *policy,
@@ -107,6 +109,25 @@ static int from_records(int records_fd, struct incident *i)
 	return 0;
 }
 
+static bool is_restore(const struct incident *i)
+{
+	return strcmp(i->event.event, "restore") == 0;
+}
+
+/* What stood before a restore is a quarantine of its own. */
+static void foresee_undo(const struct data_root *place, const struct policy *policy, struct incident *i)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	const json_t *done = json_object_get(i->noted, "restore");
+	const char *id = json_string_value(json_object_get(done, "set_aside"));
+
+	if (!is_restore(i) || !id || place->root_fd < 0 || ticket_peek(place, id, &ticket) < 0 ||
+	    ticket_state(&ticket) != TICKET_MOVED)
+		return;
+	i->undo = id; /* i->noted's */
+	i->restorable_until = ticket.stages.done_sec[STAGE_MOVE] + (json_int_t)policy->grace_sec;
+}
+
 static int gather(const struct data_root *place, int records_fd, const struct policy *policy,
 		  struct incident *i)
 {
@@ -120,12 +141,10 @@ static int gather(const struct data_root *place, int records_fd, const struct po
 		return r;
 	i->noted = report_read(records_fd, i->event.ticket);
 	i->salvage = report_read_file(records_fd, "salvage-", i->event.ticket);
-	return i->noted ? 0 : -ENOMEM;
-}
-
-static bool is_restore(const struct incident *i)
-{
-	return strcmp(i->event.event, "restore") == 0;
+	if (!i->noted)
+		return -ENOMEM;
+	foresee_undo(place, policy, i);
+	return 0;
 }
 
 static json_t *why_json(const struct incident *i)
@@ -241,6 +260,8 @@ static json_t *stages_json(const struct incident *i)
 	if (looked && !restored && begin > 0)
 		set_msec(json, "detect", begin - json_integer_value(looked));
 	for (int n = 0; n < STAGE_COUNT; n++) {
+		if (restored && n < STAGE_RESTORE && n != STAGE_SWEEP)
+			continue; /* the quarantine's, long ago */
 		if (i->stages.done[n])
 			set_msec(json, stage_names[n], i->stages.msec[n]);
 		else if (i->stages.begun[n])
@@ -254,7 +275,7 @@ static json_t *stages_json(const struct incident *i)
 static json_t *next_json(const struct incident *i)
 {
 	const char *id = i->event.ticket;
-	cleanup_free char *restore = text_print("containerd-recover restore %s", id),
+	cleanup_free char *restore = text_print("containerd-recover restore %s", i->undo ?: id),
 			  *keep = text_print("containerd-recover keep %s --to /path/to/copy", id),
 			  *repull = text_print(RECORDS_PATH "/repull-%s.txt", id);
 	bool whole = i->present && !i->stages.begun[STAGE_PURGE];

@@ -137,20 +137,123 @@ static json_t *done_to_json(const struct inventory *lost, const struct incident_
 			(void)json_array_append_new(pods, json_sprintf("%s/%s", sandbox->pod_namespace,
 								       sandbox->pod_name));
 	}
+	if (*report->id)
+		(void)json_object_set_new(json, "set_aside", json_string(report->id));
 	(void)json_object_set_new(json, "pods", pods); /* less to report, without memory */
 	return json;
 }
 
-static int put_back(const struct cli *cli, const char *id, struct incident_report *report)
+/* What an earlier run left comes first, as for every quarantine. */
+static int mend(const struct config *config, struct ticket *ret_begun)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	int r = data_root_open(config->root, &place);
+
+	if (r == 0)
+		r = incident_mend(config, &place, ret_begun);
+	if (r < 0)
+		log_error("an earlier quarantine is neither finished nor taken back: %s", strerror(-r));
+	return r;
+}
+
+/* Its images are not missed: the root that comes back has its own. */
+static int skip_salvage(const struct data_root *place, const char *id)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	int r = ticket_open(place, id, &ticket);
+
+	if (r == 0)
+		r = stage_begin(&ticket.stages, STAGE_SALVAGE);
+	return r < 0 ? r : stage_done(&ticket.stages, STAGE_SALVAGE);
+}
+
+/* The root that stands goes into a quarantine of its own: it can be put back in turn. */
+static int set_aside(struct situation *s, struct ticket *begun, struct incident_report *report)
+{
+	static const struct rule rule = {
+		.id = "restore",
+		.why = "another quarantine was put back in its place",
+		.evidence = SHOW_META | SHOW_PODS,
+		.change = "nothing: an operator asked for it",
+		.verdict = "quarantine-root",
+	};
+	const struct decision decision = { .rule = &rule, .steps = STEP_QUARANTINE };
+	int r = incident_quarantine(s, &decision, begun->fd >= 0 ? begun : NULL, report);
+
+	if (r == 0 && skip_salvage(&s->place, report->id) < 0)
+		log_warning("the images of the root that stood until now will be brought over");
+	return r;
+}
+
+/* Nothing is in the root that stands: only what still runs of its pods is to be cleared. */
+static int clear_only(struct situation *s, struct ticket *ticket, const struct inventory *lost,
+		      struct incident_report *report)
+{
+	int r = incident_note_lost(ticket, lost);
+
+	return r < 0 ? r : incident_clear(&s->config, lost, &s->policy, ticket, report);
+}
+
+/* Neither is back: rather the root that stood until now than an empty one. */
+static void take_back(const struct data_root *place, const char *aside)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	int r = ticket_open(place, aside, &ticket);
+
+	if (r == 0)
+		r = quarantine_restore(place, &ticket);
+	if (r < 0)
+		log_error("nor can quarantine %s: %s", aside, strerror(-r));
+}
+
+/* @aside is where the root that stood until now is, "" if it stands: nothing was in it. */
+static int swap_in(const struct situation *s, struct ticket *ticket, const char *aside)
+{
+	cleanup_data_root struct data_root now = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	int r = data_root_open(s->place.root, &now);
+
+	if (r < 0)
+		return r;
+	r = quarantine_restore(&now, ticket);
+	if (r == 0)
+		return 0;
+	log_error("cannot put the data root back: %s", strerror(-r));
+	/* Not to be gone on with at some later start, under new pods. */
+	if (quarantine_mend_restore(&now, ticket) == 0 && ticket_state(ticket) == TICKET_RESTORED)
+		return 0;
+	if (*aside && quarantine_where(&now, ticket) == OLD_ROOT_ASIDE)
+		take_back(&now, aside);
+	return r;
+}
+
+static int clear_and_swap(struct situation *s, struct ticket *ticket, struct ticket *begun,
+			  const struct inventory *lost, struct incident_report *report)
+{
+	bool unused = begun->fd < 0 && quarantine_root_is_unused(&s->place);
+	int r = stage_begin(&ticket->stages, STAGE_RESTORE);
+
+	if (r == 0)
+		r = unused ? clear_only(s, ticket, lost, report) : set_aside(s, begun, report);
+	if (r == 0)
+		return swap_in(s, ticket, report->id);
+	log_error("cannot set aside the data root that stands: %s", strerror(-r));
+	(void)quarantine_mend_restore(&s->place, ticket); /* calls it off: nothing has moved */
+	return r;
+}
+
+static int put_back(const struct cli *cli, const struct config *config, const char *id,
+		    struct incident_report *report)
 {
 	struct situation_options options = { .overrides = cli->paths, .by_hand = true, .down = true };
 	cleanup_situation struct situation s = SITUATION_NONE;
-	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE, begun = TICKET_NONE;
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	struct inventory lost = { 0 };
 	json_t *done = NULL;
-	int r = situation_look(&options, NULL, &s);
+	int r = mend(config, &begun);
 
+	if (r >= 0)
+		r = situation_look(&options, NULL, &s);
 	if (r == 0)
 		r = open_ticket(&s, id, true, &ticket);
 	if (r < 0)
@@ -164,23 +267,12 @@ static int put_back(const struct cli *cli, const char *id, struct incident_repor
 		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
 	r = incident_lost(&s.inventory, &lost);
 	if (r == 0)
-		r = incident_note_lost(&ticket, &lost);
-	if (r == 0)
-		r = stage_begin(&ticket.stages, STAGE_RESTORE);
-	if (r == 0)
-		r = incident_clear(&s.config, &lost, &s.policy, &ticket, report);
+		r = clear_and_swap(&s, &ticket, &begun, &lost, report);
 	if (r == 0)
 		done = done_to_json(&lost, report);
 	free(lost.sandboxes);
-	if (r == 0)
-		r = quarantine_restore(&s.place, &ticket);
-	if (r < 0) {
-		log_error("cannot put the data root back: %s", strerror(-r));
-		json_decref(done);
-		/* Not to be gone on with at some later start, under new pods. */
-		(void)quarantine_mend_restore(&s.place, &ticket);
+	if (r < 0)
 		return r;
-	}
 	if (records_fd < 0 ||
 	    history_append(records_fd, s.config.unit, "restore", id, "asked") < 0)
 		log_warning("cannot write the history");
@@ -197,7 +289,7 @@ static void print_plan(const struct situation *s, const struct ticket *ticket)
 	printf("  its %zu sandboxes do not: their processes ended; kubelet makes them anew\n",
 	       json_array_size(lost));
 	printf("  the %u sandboxes that run now end\n", s->facts.pods.sandboxes);
-	printf("  what the fresh root holds is kept for the grace period, then purged\n");
+	printf("  the data root that stands now becomes a quarantine of its own, and can be put back in turn\n");
 }
 
 /* Looks only. Returns -1 to go on, or an exit status. */
@@ -263,7 +355,7 @@ int restore_command(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	stopwatch_start(&watch);
-	r = put_back(&cli, cli.argument, &report);
+	r = put_back(&cli, &s.config, cli.argument, &report);
 	if (r == 0)
 		stopwatch_print(&watch, "put the old data root back");
 	if (bring_up(&s.config) < 0 || r < 0)

@@ -4,7 +4,7 @@
  *	<jail>/<id>/manifest.json	what was seen, decided and lost
  *	<jail>/<id>/stages		what was begun and done (recover/stages.h)
  *	<jail>/<id>/root/		the fresh root before the move, the old one after
- *	<jail>/<id>/interim/		after a restore: what the root held meanwhile
+ *	<jail>/<id>/interim/		of a mount point, after a restore: what else was in the root
  *
  * A ticket is whoever's lock on its directory is: purge and restore exclude
  * each other by it. Its data has a lock of its own, on "stages": `keep` copies

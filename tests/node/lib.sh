@@ -477,6 +477,11 @@ node_quarantines() {
     node_run find "$root.quarantine" "$root/.quarantine" -mindepth 1 -maxdepth 1 2>/dev/null
 }
 
+# Of two in the same second the names do not tell.
+node_newest_quarantine() {
+    node_quarantines | node_run xargs stat -c '%.9W %n' | sort -n | sed -n '$s/^[^ ]* //p'
+}
+
 # What keeps the tool from acting twice is forgotten, for the next case.
 node_forget() {
     local dir

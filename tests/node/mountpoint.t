@@ -28,6 +28,27 @@ holder() {
         /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["facts"]["meta"]["lock_pid"])'
 }
 
+there_and_back() { # KIND
+    local id between
+    node_run containerd-recover now --yes --force >"$NODE/said" 2>&1
+    id=$(basename "$(node_newest_quarantine)")
+    node_run systemctl stop containerd
+    node_tree "$root" >"$NODE/between"
+    node_tree "$root/.quarantine/$id/root" >"$NODE/old"
+    ok "$1: a root is put back" node_run containerd-recover restore --yes "$id"
+    node_run systemctl stop containerd
+    is "$1: inode for inode" "$(node_tree "$root" | own)" "$(own <"$NODE/old")"
+    between=$(node_newest_quarantine)
+    is "$1: what stood between is a quarantine" "$(node_tree "$between/root")" "$(cat "$NODE/between")"
+    ok "$1: and comes back" node_run containerd-recover restore --yes "$(basename "$between")"
+    node_run systemctl stop containerd
+    is "$1: in the same way" "$(node_tree "$root" | own)" "$(own <"$NODE/between")"
+    node_run systemctl start containerd
+    node_ready
+}
+# containerd itself removes the work directories of tasks that are gone.
+own() { grep -vE 'containers/[0-9a-f]*/status$|runtime.v2.task/k8s.io/'; }
+
 # leave COMMAND...: ends the case.
 leave() {
     node_remove_pods
@@ -49,6 +70,7 @@ for type in ext4 xfs btrfs; do
     story "a mount of $type"
     is "a mount of $type: it is still one" "$(node_run findmnt -no SOURCE "$root")" "$device"
     is "a mount of $type: the quarantine is on it" "$(dirname "$(node_quarantine)")" "$root/.quarantine"
+    [ "$type" != ext4 ] || there_and_back "a mount of $type"
     # The device in the kernel's table of locks is not always the file's.
     is "a mount of $type: the holder of meta.db is known" "$(holder)" "$(node_property MainPID)"
     leave node_run umount "$root"

@@ -110,13 +110,58 @@ is "the report is of the restore" "$(field "r['event'], r['state']")" "restore r
 like "which says so" "$(report)" "Done: the old data root was put back"
 fails "a second time there is nothing to restore" node_run containerd-recover restore --yes "$id"
 
+# What stood between is a quarantine as any other, and comes back in turn.
+state_of() { node_run containerd-recover status | sed -n "s/^  $1: \([a-z]*\),.*/\1/p"; }
+newest() { basename "$(node_newest_quarantine)"; }
+between=$(newest)
+is "the root that stood until then is a quarantine of its own" "$(state_of "$id") $(state_of "$between")" "restored quarantined"
+like "status says how it is put back" "$(node_run containerd-recover status)" "containerd-recover restore $between"
+like "so does the report" "$(report)" "undo it, until .*: containerd-recover restore $between"
+is "nothing is left in the first one" "$(node_tree "$root.quarantine/$id/root")" ""
+
+# One quarantine after another, and the first one put back: all three are kept.
+purge --yes "$id" >/dev/null
+node_run touch "$root/io.containerd.first" "$root.quarantine/$between/root/io.containerd.none"
+ok "another fresh root" node_run containerd-recover now --yes --force
+first=$(newest)
+node_run touch "$root/io.containerd.second"
+ok "and another" node_run containerd-recover now --yes --force
+second=$(newest)
+node_run touch "$root/io.containerd.third"
+node_run systemctl stop containerd
+inode_of() { stat -c %i "$(node_path "$1")"; }
+roots=("$(inode_of "$root.quarantine/$first/root")" "$(inode_of "$root.quarantine/$second/root")" "$(inode_of "$root")")
+# One that cannot be moved: what stood comes back instead.
+chattr +i "$jail/$first"
+fails "one that is stuck is not put back" node_run containerd-recover restore --yes "$first"
+chattr -i "$jail/$first"
+is "what stood stands, the others are where they were" \
+    "$(inode_of "$root.quarantine/$first/root") $(inode_of "$root.quarantine/$second/root") $(inode_of "$root")" "${roots[*]}"
+ok "containerd answers all the same" node_ready
+node_run systemctl stop containerd
+ok "the first one is put back" node_run containerd-recover restore --yes "$first"
+third=$(newest)
+is "it stands, and so do the others, aside" \
+    "$(inode_of "$root") $(inode_of "$root.quarantine/$second/root") $(inode_of "$root.quarantine/$third/root")" "${roots[*]}"
+is "each can be put back" "$(state_of "$second") $(state_of "$third")" "quarantined quarantined"
+ok "the second" node_run containerd-recover restore --yes "$second"
+is "stands" "$(inode_of "$root") $(node_run ls "$root" | grep -c '^io.containerd.second')" "${roots[1]} 1"
+fourth=$(newest)
+ok "the third" node_run containerd-recover restore --yes "$third"
+is "stands, with what it had" "$(inode_of "$root") $(node_run ls "$root" | grep -c '^io.containerd.third')" "${roots[2]} 1"
+is "the first one, too, was kept again" "$(inode_of "$root.quarantine/$fourth/root") $(state_of "$fourth")" "${roots[0]} quarantined"
+ok "containerd answers" node_ready
+for id in $(node_quarantines | grep -v "$between"); do purge --yes --urgent "${id##*/}" >/dev/null; done
+is "when they are purged, what stood first is left" "$(node_quarantine)" "$root.quarantine/$between"
+id=$between
+
 # Somebody looks into it, with a containerd of his own.
-second() { node_run ctr --address /run/second/containerd.sock -n k8s.io "$@"; }
+look_into() { node_run ctr --address /run/second/containerd.sock -n k8s.io "$@"; }
 quarantined=$root.quarantine/$id/root
 printf 'version = 2\noom_score = 0\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$(node_path /etc/containerd/second.toml)"
 node_service second containerd --config /etc/containerd/second.toml --root "$quarantined" --state /run/second \
     --address /run/second/containerd.sock
-ok "a second containerd, on the quarantined root" node_until 20 second images ls -q
+ok "a second containerd, on the quarantined root" node_until 20 look_into images ls -q
 used="process $(node_property MainPID second) \(containerd\) has its io.containerd.[a-z0-9./]*.db open"
 like "status says so" "$(node_run containerd-recover status)" "in use, .*: $used"
 like "a dry run too" "$(purge --dry-run --yes "$id")" "$id .*not purged while it is in use: $used"
@@ -129,7 +174,7 @@ purge_is_over() { [ "$(node_property ActiveState containerd-recover-purge)" = in
 ok "the unit ends" node_until 20 purge_is_over
 is "having tried once" "$(node_property Result containerd-recover-purge) $(node_log -u containerd-recover-purge | grep -c 'is in use and is not purged')" "success 1"
 ok "it comes again" test -e "$(node_path /var/lib/containerd-recover/pending)"
-ok "nothing is gone" second images ls -q
+ok "nothing is gone" look_into images ls -q
 is "the purge has not begun" "$(grep -c purge "$jail/$id/stages")" 0
 node_run systemctl stop second
 rm "$NODE/root/etc/containerd-recover.conf"

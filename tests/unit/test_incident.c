@@ -259,6 +259,7 @@ static void test_a_restore_that_moved_nothing_is_called_off(void)
 	(void)strcpy(id, ticket.id);
 	ticket_done(&ticket);
 	fresh = inode(ROOT);
+	run("mkdir " ROOT "/io.containerd.grpc.v1.cri");
 	CHECK_EQ(mend(&begun), 0);
 	CHECK_EQ(inode(ROOT), fresh);
 	/* It can still be restored, and purged. */
@@ -271,6 +272,26 @@ static void test_a_restore_that_moved_nothing_is_called_off(void)
 	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
 	CHECK(there(META));
 	ticket_done(&ticket);
+}
+
+/* One behind which no containerd has run yet: the root that stands is empty. */
+static void test_a_restore_over_an_unused_root_is_finished(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = NONE;
+	ino_t old;
+
+	new_node();
+	old = inode(ROOT);
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
+	ticket_done(&ticket);
+	CHECK(inode(ROOT) != old);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK_EQ(inode(ROOT), old);
+	CHECK(there(META));
 }
 
 /* One that moved a part is finished. */
@@ -423,6 +444,7 @@ int main(void)
 	RUN(test_a_ticket_taken_back_but_not_put_away_is_put_away);
 	RUN(test_nothing_is_taken_from_a_quarantine_without_its_manifest);
 	RUN(test_a_restore_that_moved_nothing_is_called_off);
+	RUN(test_a_restore_over_an_unused_root_is_finished);
 	RUN(test_a_restore_that_moved_a_part_is_finished);
 	RUN(test_a_root_with_something_else_in_it_stays);
 	RUN(test_nothing_is_done_that_cannot_be_written_down);
