@@ -96,8 +96,9 @@ static int defer(struct situation *s, const struct decision *decision)
 	return r;
 }
 
-/* With containerd down: what an earlier run left comes first, then a fresh look. */
-static int recover(const struct cli *cli, const struct config *config, struct incident_report *report)
+/* With containerd down: what an earlier run left comes first, then a fresh look. @before: the first look. */
+static int recover(const struct cli *cli, const struct config *config, const struct facts *before,
+		   struct incident_report *report)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
@@ -121,13 +122,16 @@ static int recover(const struct cli *cli, const struct config *config, struct in
 	}
 	if (decision.steps & STEP_DEFER)
 		return defer(&s, &decision);
+	/* Near enough for how long the purge will take, and not worth an outage. */
+	if (!s.facts.count.looked)
+		s.facts.count = before->count;
 	r = incident_quarantine(&s, &decision, begun.fd >= 0 ? &begun : NULL, report);
 	if (r < 0)
 		log_error("cannot quarantine the data root: %s; the old one stays", strerror(-r));
 	return r;
 }
 
-static int act(const struct cli *cli, const struct config *config)
+static int act(const struct cli *cli, const struct config *config, const struct facts *before)
 {
 	struct incident_report report = { 0 };
 	struct stopwatch whole;
@@ -140,7 +144,7 @@ static int act(const struct cli *cli, const struct config *config)
 		(void)bring_up(config); /* a stop that still waits is called off */
 		return EXIT_FAILED;
 	}
-	r = recover(cli, config, &report);
+	r = recover(cli, config, before, &report);
 	if (r == 0 && *report.id)
 		print_report(&report);
 	up = bring_up(config);
@@ -190,5 +194,5 @@ int now_command(int argc, char **argv)
 		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
 		return EXIT_FAILED;
 	}
-	return act(&cli, &s.config);
+	return act(&cli, &s.config, &s.facts);
 }

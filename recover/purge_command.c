@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "recover/bar.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/file.h"
@@ -164,7 +165,7 @@ static bool on_progress(const struct purge_progress *progress, void *data)
 	purge_state_write(run->id, progress);
 	notify_status("purging %s: %s", run->id, line);
 	if (run->terminal)
-		fprintf(stderr, "\r\033[K%s: %s", run->id, line);
+		bar_show(progress->entries, progress->expected, line);
 	return stop_asked;
 }
 
@@ -172,6 +173,8 @@ static void on_left(const char *path, int error, void *data)
 {
 	const struct purge_run *run = data;
 
+	if (run->terminal)
+		bar_clear();
 	log_warning("quarantine %s: %s cannot be deleted: %s", run->id, log_name(path),
 		    strerror(-error));
 }
@@ -213,7 +216,7 @@ static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, con
 	options.data = run;
 	r = purge_tree(fd, &options, &progress);
 	if (run->terminal)
-		fprintf(stderr, "\n");
+		bar_clear();
 	purge_state_write(run->id, &progress);
 	log_info("quarantine %s: %" PRIu64 " entries deleted in %" PRIu64 ".%03u s, %" PRIu64 " left%s",
 		 run->id, progress.entries, progress.elapsed_msec / 1000,

@@ -1,10 +1,10 @@
 /* `scan`: what is wrong here, and what makes the root so big. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/param.h>
+#include <unistd.h>
 
+#include "recover/bar.h"
 #include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/decision.h"
@@ -17,29 +17,16 @@
 enum {
 	BUDGET_SEC = 10,
 	TOP = 10,
-	BAR_WIDTH = 30,
 };
 
 /* On a terminal: how far it is, if the whole is known, else how many so far. */
-struct bar {
-	uint64_t total; /* 0: not known */
-	bool shown;
-};
-
 static bool show_progress(uint64_t entries, void *data)
 {
-	struct bar *bar = data;
+	const uint64_t *total = data;
+	char text[64];
 
-	bar->shown = true;
-	if (bar->total) {
-		int done = (int)(MIN(entries, bar->total) * BAR_WIDTH / bar->total);
-
-		fprintf(stderr, "\r[%.*s%*s] %3d %%  %" PRIu64 " entries ", done,
-			"##############################", BAR_WIDTH - done, "",
-			(int)(MIN(entries, bar->total) * 100 / bar->total), entries);
-	} else {
-		fprintf(stderr, "\r%" PRIu64 " entries ", entries);
-	}
+	(void)snprintf(text, sizeof(text), "%s entries", quantity_count(entries).text);
+	bar_show(entries, *total, text);
 	return false;
 }
 
@@ -144,19 +131,20 @@ static int say_no_root(const struct situation *s, const struct decision *decisio
 
 static int scan_tree(const struct situation *s, const struct cli *cli, struct scan *ret)
 {
-	struct bar bar = { .total = known_total(&s->facts) };
+	uint64_t total = known_total(&s->facts);
+	bool terminal = isatty(STDERR_FILENO);
 	const struct scan_options options = {
 		.budget_msec = cli->full ? 0 : (unsigned)(cli->budget_sec ?: BUDGET_SEC) * 1000,
 		.full = cli->full,
 		.top = cli->top ?: TOP,
-		.progress = isatty(STDERR_FILENO) ? show_progress : NULL,
-		.data = &bar,
+		.progress = terminal ? show_progress : NULL,
+		.data = &total,
 	};
 	int r = scan_root(s->place.root_fd, &s->config, s->facts.pods.looked ? &s->inventory : NULL,
 			  &options, ret);
 
-	if (bar.shown)
-		fprintf(stderr, "\r%*s\r", BAR_WIDTH * 2, "");
+	if (terminal)
+		bar_clear();
 	return r;
 }
 

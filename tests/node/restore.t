@@ -213,4 +213,61 @@ node_run systemctl stop holder
 ok "without the mount all of it goes" purge --yes --urgent "$id"
 fails "the quarantine too" test -e "$(dirname "$aside")"
 is "the report outlives it" "$(field "r['event'], r['state'], r['next']['purge_at']")" "restore purged 0"
+
+# Two quarantines: of the first, a part cannot go; the second is still kept.
+query() { /usr/bin/python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
+finish_is_over() { [ "$(node_property ActiveState containerd-recover-finish)" = inactive ]; }
+node_policy '[salvage]' 'enabled = no'
+mkdir -p "$(node_path "$root/opt")"
+"$BUILD/tests/helpers/filltree" "$(node_path "$root/opt")/many" 4000
+node_run containerd-recover now --yes --force >"$NODE/said"
+is "a fresh root for the one that has so many" $? 0
+node_until 30 finish_is_over
+node_run systemctl stop containerd-recover-purge
+first=$(basename "$(node_quarantine)")
+aside=$(node_path "$(node_quarantine)")/root
+is "its entries were counted" "$(query "$aside/../manifest.json" 'd["facts"]["count"]["complete"]')" True
+mkdir "$aside/mounted"
+head -c 1048576 /dev/zero >"$aside/held"
+node_service holder sh -c "exec sleep 1000 <$root.quarantine/$first/root/held"
+node_run mount --bind /usr "$root.quarantine/$first/root/mounted"
+
+export -f node_run node_leader
+export NODE
+/usr/bin/python3 "$node_helpers/terminal.py" 's left' \
+    "node_run containerd-recover status --format=json >$NODE/bar.json" $'\x03' \
+    "trap : INT; node_run containerd-recover purge --yes --max-rate 300 $first
+    while node_run pgrep -x containerd-reco; do sleep 0.1; done" >"$NODE/said" # nsenter dies of it at once
+like "on a terminal Ctrl-C stops it" "$(cat "$NODE/said")" 'entries deleted in .* left, stopped'
+ok "with the rest still there" test -e "$aside/opt/many"
+like "it shows a bar" "$(cat "$NODE/said")" '\[#* *\] +[0-9]+ %  [0-9]+ entries, .*, gentle .* left'
+is "what was counted is what it reckons with" \
+    "$(query "$NODE/bar.json" '[0 < p["eta_low_sec"] == p["eta_high_sec"] < 60 for p in [d["quarantines"][0]["purge"]]]')" "[True]"
+
+node_policy '[salvage]' 'enabled = no' '[quarantine]' 'grace = 8s'
+node_run containerd-recover now --yes --force >"$NODE/said"
+is "a second quarantine" "$? $(node_run ls "$root.quarantine" | wc -l)" "0 2"
+log_of_purge() { node_log -u containerd-recover-purge; }
+first_failed() { log_of_purge | grep -q "quarantine $first is not purged in full"; }
+ok "the first is gone on with, as far as it goes" node_until 30 first_failed
+like "the unit, sandboxed as it is, sees who holds what is deleted" "$(log_of_purge)" \
+    "quarantine $first: 1 deleted files with 1048576 bytes are still open or mapped, most of it by process $(node_property MainPID holder);"
+cgroup=$(node_run sed -n 's/^0:://p' "/proc/$(node_property MainPID containerd-recover-purge)/cgroup")
+like "it runs in its slice" "$cgroup" '/containerd-recover\.slice/containerd-recover-purge\.service$'
+is "which has its ceiling" "$(node_property MemoryHigh containerd-recover.slice) $(node_property MemoryMax containerd-recover.slice)" "268435456 536870912"
+limits=$(node_path "/sys/fs/cgroup$(dirname "$cgroup")")
+if [ -e "$limits/memory.max" ]; then
+    is "as the kernel knows too" "$(cat "$limits/memory.high" "$limits/memory.max")" $'268435456\n536870912'
+else
+    skip "as the kernel knows too" "no memory controller in this machine's cgroup2"
+fi
+only_first() { [ "$(node_run ls "$root.quarantine")" = "$first" ]; }
+ok "the second waits for its time, and goes" node_until 40 only_first
+ok "the unit ends" node_until 20 purge_is_over
+is "and did not try the first again" "$(log_of_purge | grep -c 'mounted cannot be deleted')" 1
+node_run umount "$root.quarantine/$first/root/mounted"
+node_run systemctl stop holder
+node_run systemctl start containerd-recover-purge
+gone() { ! node_run test -e "$root.quarantine/$first"; }
+ok "its next start does" node_until 30 gone
 tap_done
