@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "recover/purge/governor.h"
@@ -30,15 +31,17 @@ enum {
 /*
  * Where the search for the number of workers begins: what was measured best
  * (docs/BENCHMARKS.md), since a tree of 200,000 entries is gone before a wrong
- * number is found out. ext4 with all in memory is as fast with eight as with
- * two; xfs loses a third with two, each waiting for the other's inode groups.
+ * number is found out. ext4 keeps all processors busy, and where its directories
+ * cannot be read ahead, more hide the waiting for them. xfs and btrfs with all in
+ * memory lose a third with two workers, each waiting for the other's locks.
  */
-static unsigned workers_start(const struct place *place)
+static unsigned workers_start(const struct crew *crew)
 {
-	switch (place->magic) {
+	switch (crew->place.magic) {
 	case EXT4_SUPER_MAGIC:
-		return 8;
+		return crew->ahead.device < 0 ? 8 : (unsigned)get_nprocs() + 1;
 	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
 		return 1;
 	default:
 		return 4;
@@ -164,11 +167,11 @@ static void tune(struct purge *purge, uint64_t now)
 {
 	uint64_t entries = purge->crew.entries, since = entries - purge->entries_at_tick;
 	double seconds = (double)(now - purge->tick_nsec) / (1000.0 * NSEC_PER_MSEC);
-	bool reading = is_reading(purge, since);
 	unsigned workers = 1;
 
+	purge->crew.reading = is_reading(purge, since);
 	if (purge->governor.urgent)
-		workers = tuner_next(&purge->tuner, (double)since / seconds, reading);
+		workers = tuner_next(&purge->tuner, (double)since / seconds, purge->crew.reading);
 	if (workers != purge->crew.queue.target)
 		queue_set_target(&purge->crew.queue, workers);
 	purge->entries_at_tick = entries;
@@ -268,10 +271,19 @@ static int setup(struct purge *purge, int fd)
 	if (r < 0)
 		return r;
 	r = leftovers_init(&crew->leftovers);
+	if (r == 0) {
+		r = -pthread_mutex_init(&crew->turn, NULL);
+		if (r < 0)
+			leftovers_done(&crew->leftovers);
+	}
 	if (r < 0) {
 		pace_done(&crew->pace);
 		return r;
 	}
+	crew->in_turns = crew->place.magic == XFS_SUPER_MAGIC;
+	crew->reading = true; /* as long as it is not known */
+	if (dirahead_open(fd, &crew->ahead) < 0)
+		crew->ahead.device = -EBADF; /* then slower */
 	pressure_init(&purge->pressure);
 	purge->governor = (struct governor){
 		.asked = purge->options->urgent,
@@ -291,6 +303,8 @@ static int finish(struct purge *purge)
 	govern(purge, pace_now_nsec());
 	report(purge, pace_now_nsec());
 	pressure_done(&purge->pressure);
+	dirahead_close(&crew->ahead);
+	(void)pthread_mutex_destroy(&crew->turn); /* nobody has it any more */
 	leftovers_done(&crew->leftovers);
 	pace_done(&crew->pace);
 	return purge->stopped ? 1 : r;
@@ -312,7 +326,7 @@ int purge_tree(int fd, const struct purge_options *options, struct purge_progres
 	purge->start_nsec = purge->tick_nsec = pace_now_nsec();
 	r = setup(purge, fd);
 	if (r == 0) {
-		tuner_init(&purge->tuner, workers_start(&purge->crew.place),
+		tuner_init(&purge->tuner, workers_start(&purge->crew),
 			   max_workers(options, fds));
 		make_room_for_fds(fd, fds);
 		govern(purge, purge->start_nsec);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "recover/purge/window.h"
@@ -79,36 +80,67 @@ static int add_dir(struct node_list *dirs, unsigned *count, struct node *node, c
 	return 0;
 }
 
+/* Gentle, there is time enough; and nobody waits for what is in memory. */
+static bool reads_ahead(const struct crew *crew)
+{
+	return crew->reading && crew->pace.rate == 0;
+}
+
+/* Inodes are read now, by many at a time, and not while it is this worker's turn. */
+static void fetch(const struct window *window, size_t first, size_t end)
+{
+	struct stat st;
+
+	for (size_t i = first; i < end; i++)
+		(void)fstatat(window->node->fd, window->entries[i].name, &st,
+			      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT); /* unlinking tells */
+}
+
+/* A chunk of @window; a directory of unknown type goes to @dirs. Returns how many are gone. */
+static unsigned unlink_chunk(struct worker *worker, struct window *window, size_t first, size_t end,
+			     struct node_list *dirs, unsigned *dir_count)
+{
+	struct node *node = window->node;
+	unsigned gone = 0;
+
+	for (size_t i = first; i < end; i++) {
+		const char *name = window->entries[i].name;
+		int r = place_unlink(&worker->crew->place, node->fd, name);
+
+		if (r == -EISDIR)
+			r = add_dir(dirs, dir_count, node, name);
+		else
+			gone += r == 0;
+		if (r < 0)
+			leave(worker, node, name, r);
+	}
+	return gone;
+}
+
 /* Files of @window, as long as there are; a directory of unknown type becomes a child. */
 static void unlink_files(struct worker *worker, struct window *window)
 {
 	struct crew *crew = worker->crew;
-	struct node *node = window->node;
 	struct node_list dirs = TAILQ_HEAD_INITIALIZER(dirs);
 	unsigned dir_count = 0;
 	size_t first, count;
 
 	while (!crew->queue.stop &&
 	       (count = window_take(window, pace_chunk(&crew->pace, WINDOW_CHUNK), &first))) {
-		uint64_t since = pace_wait(&crew->pace, (unsigned)count);
-		unsigned gone = 0;
+		uint64_t since;
 
-		for (size_t i = first; i < first + count; i++) {
-			const char *name = window->entries[i].name;
-			int r = place_unlink(&crew->place, node->fd, name);
-
-			if (r == -EISDIR)
-				r = add_dir(&dirs, &dir_count, node, name);
-			else
-				gone += r == 0;
-			if (r < 0)
-				leave(worker, node, name, r);
-		}
-		crew->entries += gone;
+		if (crew->in_turns && reads_ahead(crew))
+			fetch(window, first, first + count);
+		since = pace_wait(&crew->pace, (unsigned)count);
+		if (crew->in_turns)
+			pthread_mutex_lock(&crew->turn);
+		crew->entries += unlink_chunk(worker, window, first, first + count, &dirs, &dir_count);
+		if (crew->in_turns)
+			pthread_mutex_unlock(&crew->turn);
 		pace_took(&crew->pace, (unsigned)count, since);
 	}
 	if (dir_count)
-		queue_add(&crew->queue, worker->id, node, &dirs, dir_count);
+		queue_add(&crew->queue, worker->id, window->node, &dirs, dir_count);
 }
 
 static struct node *ancestor(struct node *node, unsigned depth)
@@ -233,6 +265,8 @@ static void visit(struct worker *worker, struct node *node)
 
 	if (node->fd < 0 && !open_node(worker, node))
 		return;
+	if (reads_ahead(worker->crew))
+		dirahead_hint(&worker->crew->ahead, node->fd);
 	while ((r = window_read(window, node->fd)) > 0) {
 		window->node = node;
 		go_on = add_dirs(worker, window, node);

@@ -11,12 +11,17 @@
 #include "recover/purge/pace.h"
 #include "recover/purge/place.h"
 #include "recover/purge/queue.h"
+#include "scanners/dirahead.h"
 
 struct crew {
 	struct place place;
 	struct queue queue;
 	struct pace pace;
 	struct leftovers leftovers;
+	struct dirahead ahead;
+	atomic_bool reading; /* from the disk: at full speed it pays to read ahead */
+	bool in_turns;	     /* one worker unlinks at a time, while others read what comes next */
+	pthread_mutex_t turn;
 	struct node *root;
 	_Atomic uint64_t entries; /* unlinked */
 	atomic_uint moved;	  /* directories that were too deep */
@@ -26,7 +31,7 @@ struct crew {
 
 /*
  * Start @count workers, of which queue.target work, on all below @fd, which is
- * the crew's if that succeeds. place, queue, pace and leftovers are ready.
+ * the crew's if that succeeds. All above root is ready.
  *
  * Returns 0 if at least one was started, or a negative errno.
  */
