@@ -87,12 +87,12 @@ static bool short_of_room(const struct purge_run *run)
 }
 
 /* A salvage that nobody ends must not keep the disk for ever. */
-static bool awaits_salvage(const struct purge_run *run, const struct stages *s)
+static bool awaits_salvage(const struct purge_run *run, const struct ticket *ticket)
 {
-	int64_t end = s->done_sec[STAGE_MOVE] +
-		      (int64_t)(run->policy.grace_sec + SALVAGE_TRIES * run->policy.salvage_sec);
+	int64_t most = (int64_t)(run->policy.grace_sec + SALVAGE_TRIES * run->policy.salvage_sec);
 
-	return run->policy.salvage && !s->done[STAGE_SALVAGE] && time(NULL) < end;
+	return run->policy.salvage && !ticket->stages.done[STAGE_SALVAGE] &&
+	       ticket_kept_sec(ticket, STAGE_MOVE) < most;
 }
 
 /*
@@ -101,8 +101,8 @@ static bool awaits_salvage(const struct purge_run *run, const struct stages *s)
 static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 {
 	const struct stages *s = &ticket->stages;
-	int64_t since, left;
-
+	enum stage since;
+	int64_t left;
 	bool asked = run->cli->argument && run->cli->yes;
 
 	if (ticket_state(ticket) == TICKET_PURGING)
@@ -113,22 +113,22 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	case TICKET_MOVED:
 		if (s->begun[STAGE_RESTORE])
 			return -1; /* half of it may be back in place */
-		since = s->done_sec[STAGE_MOVE];
-		if (!asked && awaits_salvage(run, s))
+		since = STAGE_MOVE;
+		if (!asked && awaits_salvage(run, ticket))
 			return NAP_SEC;
 		break;
 	case TICKET_DEFERRED:
-		since = s->done_sec[STAGE_DEFER];
+		since = STAGE_DEFER;
 		break;
 	case TICKET_RESTORED:
-		since = s->done_sec[STAGE_RESTORE];
+		since = STAGE_RESTORE;
 		break;
 	default:
 		return -1; /* preflight finishes it or takes it back */
 	}
 	if (asked || short_of_room(run))
 		return 0;
-	left = since + (int64_t)run->policy.grace_sec - time(NULL);
+	left = (int64_t)run->policy.grace_sec - ticket_kept_sec(ticket, since);
 	return left > 0 ? left : 0;
 }
 
@@ -526,11 +526,11 @@ int purge_command(int argc, char **argv)
 		r = resolve_argument(&place, &cli, &id);
 	if (r == -ENOENT && cli.argument) {
 		log_error("'%s' is no quarantine of %s; `containerd-recover status` lists them",
-			  cli.argument, config.root);
+			  cli.argument, log_name(config.root));
 		return EXIT_FAILED;
 	}
 	if (r < 0) {
-		log_error("cannot open the data root %s: %s", config.root, strerror(-r));
+		log_error("cannot open the data root %s: %s", log_name(config.root), strerror(-r));
 		return EXIT_FAILED;
 	}
 	run.terminal = isatty(STDERR_FILENO);

@@ -38,16 +38,17 @@ static void incident_done(struct incident *incident)
 #define cleanup_incident __attribute__((cleanup(incident_done)))
 
 /* When its purge may begin, at the earliest. */
-static void foresee(const struct policy *policy, enum ticket_state state, struct incident *i)
+static void foresee(const struct policy *policy, const struct ticket *ticket, struct incident *i)
 {
-	const struct stages *s = &i->stages;
-	int64_t since = state == TICKET_MOVED	 ? s->done_sec[STAGE_MOVE] :
-			state == TICKET_DEFERRED ? s->done_sec[STAGE_DEFER] :
-			state == TICKET_RESTORED ? s->done_sec[STAGE_RESTORE] :
-						   0;
+	enum ticket_state state = ticket_state(ticket);
+	enum stage since = state == TICKET_MOVED    ? STAGE_MOVE :
+			   state == TICKET_DEFERRED ? STAGE_DEFER :
+			   state == TICKET_RESTORED ? STAGE_RESTORE :
+						      STAGE_COUNT;
 
-	if (since > 0)
-		i->purge_at = since + (json_int_t)policy->grace_sec;
+	if (since != STAGE_COUNT)
+		i->purge_at = (json_int_t)time(NULL) + (json_int_t)policy->grace_sec -
+			      ticket_kept_sec(ticket, since);
 	if (state == TICKET_MOVED)
 		i->restorable_until = i->purge_at;
 	i->undo = i->event.ticket;
@@ -70,7 +71,7 @@ static int from_ticket(const struct data_root *place, const struct policy *polic
 	i->pending = !ticket.stages.done[STAGE_SWEEP] && state != TICKET_DEFERRED;
 	if (state == TICKET_MOVED && policy->salvage && !ticket.stages.done[STAGE_SALVAGE])
 		i->pending = true;
-	foresee(policy, state, i);
+	foresee(policy, &ticket, i);
 	return 0;
 }
 
@@ -125,7 +126,8 @@ static void foresee_undo(const struct data_root *place, const struct policy *pol
 	    ticket_state(&ticket) != TICKET_MOVED)
 		return;
 	i->undo = id; /* i->noted's */
-	i->restorable_until = ticket.stages.done_sec[STAGE_MOVE] + (json_int_t)policy->grace_sec;
+	i->restorable_until = (json_int_t)time(NULL) + (json_int_t)policy->grace_sec -
+			      ticket_kept_sec(&ticket, STAGE_MOVE);
 }
 
 static int gather(const struct data_root *place, int records_fd, const struct policy *policy,

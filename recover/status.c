@@ -43,7 +43,7 @@ static json_int_t restorable_sec(const struct ticket *ticket, const struct polic
 
 	if (ticket_state(ticket) != TICKET_MOVED)
 		return 0;
-	left = ticket->stages.done_sec[STAGE_MOVE] + (int64_t)policy->grace_sec - time(NULL);
+	left = (int64_t)policy->grace_sec - ticket_kept_sec(ticket, STAGE_MOVE);
 	return left > 0 ? left : 0;
 }
 
@@ -203,7 +203,7 @@ static void print_quarantine(const json_t *q)
 	printf("  %s: %s, begun %s ago\n", text_of(q, "id"), text_of(q, "state"),
 	       quantity_seconds(time(NULL) - number_of(q, "created")).text);
 	printf("    why: %s (rule %s)\n", text_of(q, "why"), text_of(q, "rule"));
-	printf("    where: %s/%s\n", text_of(q, "jail"), text_of(q, "id"));
+	printf("    where: %s/%s\n", log_name(text_of(q, "jail")), text_of(q, "id"));
 	printf("    lost sandboxes: %" JSON_INTEGER_FORMAT ", %s\n", number_of(q, "sandboxes_lost"),
 	       json_is_integer(swept) ? "swept" :
 	       swept		      ? "being swept" :
@@ -224,7 +224,8 @@ static void print_text(const json_t *status)
 	const json_t *item;
 	size_t i;
 
-	printf("%s, data root %s, configuration %s\n", text_of(status, "unit"), text_of(status, "root"),
+	printf("%s, data root %s, configuration %s\n", text_of(status, "unit"),
+	       log_name(text_of(status, "root")),
 	       text_of(status, "configuration"));
 	if (*text_of(status, "configuration_problem"))
 		printf("  %s\n", log_name(text_of(status, "configuration_problem")));

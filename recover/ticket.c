@@ -13,6 +13,7 @@
 
 #include "recover/attributes.h"
 #include "recover/file.h"
+#include "recover/ledger.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
@@ -280,6 +281,20 @@ enum ticket_state ticket_state(const struct ticket *ticket)
 	if (s->done[STAGE_UNDO])
 		return TICKET_UNDONE;
 	return TICKET_BEGUN;
+}
+
+int64_t ticket_kept_sec(const struct ticket *ticket, enum stage stage)
+{
+	const char *boot_id = json_string_value(json_object_get(ticket->manifest, "boot_id"));
+	const struct stages *s = &ticket->stages;
+	struct ledger_clock now;
+	int64_t sec;
+
+	if (ledger_clock_now(&now) == 0 && boot_id && strcmp(boot_id, now.boot_id) == 0)
+		sec = (now.boottime_msec - s->begun_msec[stage] - (int64_t)s->msec[stage]) / 1000;
+	else
+		sec = (int64_t)time(NULL) - s->done_sec[stage];
+	return sec > 0 ? sec : 0;
 }
 
 const char *ticket_state_name(enum ticket_state state)

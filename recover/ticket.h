@@ -79,6 +79,11 @@ void ticket_done(struct ticket *ticket);
 bool ticket_is_not_child(const char *name);
 
 enum ticket_state ticket_state(const struct ticket *ticket);
+/*
+ * For how many seconds @stage of the ticket is done: by the boot's own clock as
+ * long as it is the same boot, since the clock on the wall may be set meanwhile.
+ */
+int64_t ticket_kept_sec(const struct ticket *ticket, enum stage stage);
 const char *ticket_state_name(enum ticket_state state);
 
 /*

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "recover/file.h"
+#include "recover/ledger.h"
 #include "recover/quarantine.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -350,6 +351,27 @@ static void test_retire_keeps_the_records(void)
 	old_root_stands();
 }
 
+/* A clock that is set counts in another boot only; one set back never counts against us. */
+static void test_how_long_a_ticket_is_kept(void)
+{
+	struct ledger_clock now;
+	struct ticket ticket = { .manifest = json_object() };
+	struct stages *s = &ticket.stages;
+
+	CHECK_EQ(ledger_clock_now(&now), 0);
+	s->begun_msec[STAGE_MOVE] = now.boottime_msec - 100500;
+	s->msec[STAGE_MOVE] = 500;
+	s->done_sec[STAGE_MOVE] = now.realtime_sec - 5000;
+	CHECK(llabs(ticket_kept_sec(&ticket, STAGE_MOVE) - 5000) <= 2);
+	CHECK_EQ(json_object_set_new(ticket.manifest, "boot_id", json_string("another")), 0);
+	CHECK(llabs(ticket_kept_sec(&ticket, STAGE_MOVE) - 5000) <= 2);
+	s->done_sec[STAGE_MOVE] = now.realtime_sec + 5000;
+	CHECK_EQ(ticket_kept_sec(&ticket, STAGE_MOVE), 0);
+	CHECK_EQ(json_object_set_new(ticket.manifest, "boot_id", json_string(now.boot_id)), 0);
+	CHECK(llabs(ticket_kept_sec(&ticket, STAGE_MOVE) - 100) <= 2);
+	json_decref(ticket.manifest);
+}
+
 static void test_links_are_resolved_before_anything_moves(void)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
@@ -388,6 +410,7 @@ int main(void)
 	RUN(test_tickets_exclude_each_other_and_refuse_strangers);
 	RUN(test_a_ticket_that_cannot_be_made_leaves_nothing);
 	RUN(test_retire_keeps_the_records);
+	RUN(test_how_long_a_ticket_is_kept);
 	RUN(test_links_are_resolved_before_anything_moves);
 	return tap_done();
 }
