@@ -258,6 +258,16 @@ static int resume(struct situation *s, const struct decision *decision, struct t
 	return r < 0 ? r : carry_out(s, decision, &lost, ticket, report);
 }
 
+/* Where nothing can be written down nothing is begun, not even a ticket. */
+static int check_records(void)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+
+	if (records_fd < 0)
+		return records_fd;
+	return faccessat(records_fd, ".", W_OK, 0) < 0 ? -errno : 0;
+}
+
 int incident_quarantine(struct situation *s, const struct decision *decision,
 			struct ticket *resumed, struct incident_report *ret)
 {
@@ -271,7 +281,9 @@ int incident_quarantine(struct situation *s, const struct decision *decision,
 		*resumed = (struct ticket)TICKET_NONE;
 		r = resume(s, decision, &ticket, &report);
 	} else {
-		r = incident_lost(&s->inventory, &lost);
+		r = check_records();
+		if (r == 0)
+			r = incident_lost(&s->inventory, &lost);
 		if (r == 0)
 			r = begin(s, decision, &lost, &ticket);
 		if (r == 0)
