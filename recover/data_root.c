@@ -36,6 +36,8 @@ int data_root_open(const char *root, struct data_root *ret)
 	struct stat st;
 	int r;
 
+	if (root[0] != '/')
+		return -EINVAL; /* containerd's working directory is not ours */
 	if (lstat(root, &st) < 0)
 		return -errno;
 	place.is_link = S_ISLNK(st.st_mode);

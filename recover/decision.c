@@ -68,7 +68,7 @@ static void show_history(const struct facts *f, const struct output *out)
 
 static void show_root(const struct facts *f, const struct output *out)
 {
-	say(out, "data root %s%s%s%s%s", f->config.root, f->root.is_link ? ", behind a link" : "",
+	say(out, "data root %s%s%s%s%s", log_name(f->config.root), f->root.is_link ? ", behind a link" : "",
 	    f->root.is_mount_point ? ", a mount point" : "",
 	    !f->root.is_empty ? "" : f->root.ino ? ", empty" : ", which is not there",
 	    f->root.child_mount ? ", with a mount point in it" : "");

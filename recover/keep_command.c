@@ -454,7 +454,7 @@ int keep_command(int argc, char **argv)
 	if (r == 0)
 		r = data_root_open(config.root, &keep.place);
 	if (r < 0) {
-		log_error("cannot open the data root %s: %s", config.root ?: "", strerror(-r));
+		log_error("cannot open the data root %s: %s", log_name(config.root ?: ""), strerror(-r));
 		return EXIT_FAILED;
 	}
 	return run(&keep);

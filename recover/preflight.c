@@ -212,7 +212,7 @@ static void act(struct situation *s, const struct decision *decision, struct tic
 	log_warning("the data root %s is quarantined as %s: %zu sandboxes lost, %zu processes ended, "
 		    "%zu links down, %zu addresses released, in %u ms; "
 		    "`containerd-recover restore %s` puts it back, `containerd-recover status` tells more",
-		    s->place.root, report.id, report.sandboxes, report.processes, report.links,
+		    log_name(s->place.root), report.id, report.sandboxes, report.processes, report.links,
 		    report.addresses, elapsed_msec(since), report.id);
 }
 

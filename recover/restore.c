@@ -284,7 +284,8 @@ static void print_plan(const struct situation *s, const struct ticket *ticket)
 {
 	const json_t *lost = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
 
-	printf("Quarantine %s of %s will be put back:\n", ticket->id, s->place.root);
+	printf("Quarantine %s of %s will be put back:\n", ticket->id,
+	       log_name(s->place.root));
 	printf("  its images, containers and volumes return as they were\n");
 	printf("  its %zu sandboxes do not: their processes ended; kubelet makes them anew\n",
 	       json_array_size(lost));
