@@ -1,0 +1,162 @@
+#!/bin/bash
+# Nodes on which something unusual holds: readers that go away, an empty
+# environment, odd paths and files, no journal, a clock that is set. containerd
+# starts, what is said is clear, and nothing is lost.
+# shellcheck source=tests/node/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+records=/var/lib/containerd-recover
+meta_db=$node_data/io.containerd.metadata.v1.bolt/meta.db
+
+recover() { node_run containerd-recover "$@" 2>&1; }
+shell() { node_run bash -c "$1" 2>&1; }
+# configure LINE...: config.toml with these at its top.
+configure() {
+    printf '%s\n' "$@" >"$(node_path /etc/containerd/config.toml)"
+    cat "$NODE/config.toml" >>"$(node_path /etc/containerd/config.toml)"
+}
+# The data root of the real containerd, and ours: the line that names it.
+real_root() { node_run containerd --config /etc/containerd/config.toml config dump | sed -n 's/^root = "\(.*\)"$/\1/p'; }
+our_root() { recover status | sed -n '1s/.*, data root \(.*\), configuration sound$/\1/p'; }
+
+node_prepare odd
+node_install
+node_fast_restarts
+node_boot
+node_ready
+cp "$(node_path /etc/containerd/config.toml)" "$NODE/config.toml"
+
+# ---- who reads what we say ------------------------------------------------------
+
+# shellcheck disable=SC2016
+said=$(shell '{ sleep 0.2; containerd-recover status; } | true; echo "${PIPESTATUS[0]}"')
+is "a reader that goes away: ended by SIGPIPE as other tools, without a word" "$said" 141
+said=$(shell 'containerd-recover status >&-; echo $?')
+is "standard output closed" "$said" $'containerd-recover: cannot write to standard output: Bad file descriptor\n1'
+said=$(shell 'containerd-recover plan >/dev/full; echo $?')
+is "standard output full" "$said" $'containerd-recover: cannot write to standard output: No space left on device\n1'
+is "preflight without any descriptor" "$(shell 'containerd-recover preflight <&- >&- 2>&-; echo $?')" 0
+is "preflight with full ones" "$(shell 'containerd-recover preflight >/dev/full 2>/dev/full; echo $?')" 0
+shell '{ sleep 0.2; containerd-recover now --yes 2>&1; } | true'
+ok "the reader of now goes away: containerd is back" node_ready
+is "with a fresh root" "$(node_quarantines | wc -l)" 1
+node_forget
+
+is "an empty environment" "$(node_run env -i /usr/bin/containerd-recover status)" "$(recover status)"
+is "for preflight too" "$(node_run env -i /usr/bin/containerd-recover preflight 2>&1; echo $?)" 0
+ok "and for now" node_run env -i /usr/bin/containerd-recover now --yes
+node_forget
+
+# ---- odd configurations -----------------------------------------------------------
+
+node_run systemctl stop containerd
+printf '\xef\xbb\xbfroot = "/var/lib/marked"\n' | cat - "$NODE/config.toml" >"$(node_path /etc/containerd/config.toml)"
+is "a byte order mark: as containerd reads it" "$(real_root) $(our_root)" "/var/lib/marked /var/lib/marked"
+configure 'root = "/var/lib/lines"'
+sed -i 's/$/\r/' "$(node_path /etc/containerd/config.toml)"
+is "lines that end in CRLF: as containerd reads them" "$(real_root) $(our_root)" "/var/lib/lines /var/lib/lines"
+
+configure 'root = "var/lib/relative"'
+ok "a relative root: containerd starts" node_run systemctl start containerd
+ok "on a directory below its working directory" node_run test -d /var/lib/relative/io.containerd.metadata.v1.bolt
+like "it is said, and nothing is done" "$(recover plan)" "relative .*is not absolute.*nothing is changed"
+is "now leaves it alone" "$(recover now --yes >/dev/null; echo $?)" 3
+is "a directory of that name below ours is not taken for it" \
+    "$(node_run env -C / containerd-recover purge 2>&1; echo $?)" \
+    $'containerd-recover: cannot open the data root var/lib/relative: Invalid argument\n1'
+node_run systemctl stop containerd
+
+# there_and_back NAME ROOT [JAIL]: a fresh root at ROOT, as TOML has it, and the old one back.
+there_and_back() {
+    local id old where
+    configure "root = \"$2\""
+    node_run systemctl start containerd
+    ok "$1: containerd answers" node_ready
+    like "$1: nothing is wrong" "$(recover plan)" "rule healthy"
+    is "$1: its name stays on its line" "$(recover status | wc -l)" 3
+    old=$(inode_at "$2")
+    ok "$1: a fresh root" node_run containerd-recover now --yes
+    ok "$1: containerd answers again" node_ready
+    id=$(recover status | sed -n 's/^  \([^:]*\): quarantined.*/\1/p')
+    where=$(recover status | sed -n 's/^    where: //p')
+    like "$1: status says where the old one is" "$where" "${3:-quarantine/}$id\$"
+    ok "$1: the old one back" node_run containerd-recover restore --yes "$id"
+    ok "$1: containerd answers once more" node_ready
+    is "$1: on the very same root" "$(inode_at "$2")" "$old"
+    node_run systemctl stop containerd
+    shell "rm -rf $records /var/lib/odd*; mkdir -m 700 $records; umount /mnt 2>/dev/null"
+}
+# The database: a root that is a mount point stays the same directory.
+inode_at() { shell "stat -Lc %i \$'$1'/io.containerd.metadata.v1.bolt/meta.db"; }
+
+there_and_back "slashes, dots" '/var//lib/./odd/../odd/root/'
+there_and_back "blanks and a line's end" '/var/lib/odd one\nand two/root' '/var/lib/odd one\\nand two/root.quarantine/'
+device=$(node_disk odd ext4 64)
+node_run mount "$device" /mnt
+node_run ln -s /mnt /var/lib/odd
+there_and_back "a link to a mount point" /var/lib/odd '/mnt/.quarantine/'
+configure
+
+# ---- a damaged meta.db, and reasons to leave it ---------------------------------
+
+node_run systemctl start containerd
+node_ready
+node_run systemctl stop containerd
+node_damage root-zero
+sum() { node_run sha256sum "$meta_db"; }
+before=$(sum)
+node_run mount -t tmpfs -o ro none $records
+said=$(recover preflight)
+is "records that are read-only: preflight succeeds" $? 0
+like "it says why nothing is done" "$said" "Read-only file system"
+is "nothing is" "$(node_quarantines) $(sum)" " $before"
+node_run umount $records
+
+node_run mkdir $records/hold
+like "a hold that is a directory holds" "$(recover preflight)" "rule hold"
+is "nothing is done" "$(node_quarantines) $(sum)" " $before"
+node_run rmdir $records/hold
+
+# ---- no journal, and a clock that is set ------------------------------------------
+
+for unit in systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket systemd-journald; do
+    node_run systemctl stop $unit 2>/dev/null
+done
+like "no journal: the damage is seen all the same" "$(recover plan)" "rule meta-damaged"
+node_run systemctl start containerd 2>/dev/null
+ok "no journal: containerd is brought back" node_ready
+id=$(basename "$(node_quarantine)")
+kept() { shell "ls $records/evidence 2>/dev/null"; }
+evidence_is_kept() { [[ $(kept) == *"$id"* ]]; }
+ok "no journal: evidence is kept of the rest" node_until 30 evidence_is_kept
+node_run systemctl start systemd-journald.socket systemd-journald
+
+left() { recover purge --dry-run | sed -n 's/.* in \([0-9]*\) .*/\1/p'; }
+# wall SECONDS FILE FIELD: the times in FILE as they would be if the clock had been set.
+wall() { shell "awk -v by=$1 'NF > 3 { \$$3 += by } { print }' $2 >/run/set && cat /run/set >$2"; }
+stages=$(node_quarantine)/stages
+node_run systemctl stop containerd-recover-purge containerd-recover-finish
+like "within the grace period" "$(recover purge --dry-run)" "would be purged in"
+wall -86400 "$stages" 4
+like "the clock set a day ahead does not end it" "$(recover purge --dry-run)" "would be purged in (14 min|15 min|[89][0-9][0-9] s)"
+wall 172800 "$stages" 4
+like "nor does one set a day back prolong it" "$(recover purge --dry-run)" "would be purged in (14 min|15 min|[89][0-9][0-9] s)"
+
+wall 3600 $records/history 1
+like "the clock set back an hour: the cool-down holds" "$(recover status)" "cool-down: no second quarantine for another"
+node_run systemctl stop containerd
+node_damage root-zero
+like "and preflight goes by it" "$(recover preflight)" "rule cool-down"
+is "there is one quarantine" "$(node_quarantines | wc -l)" 1
+
+node_run systemctl start containerd 2>/dev/null
+failures() { recover status | sed -n 's/.*failed in the last [^:]*: \([0-9]*\).*/\1/p'; }
+three_failed() { [ "$(failures)" -ge 3 ]; }
+ok "starts that fail are counted" node_until 20 three_failed
+node_run systemctl stop containerd
+counted=$(failures)
+wall 3600 $records/containerd.service.ledger 3
+is "whatever the clock on the wall said then" "$(failures)" "$counted"
+wall -7200 $records/containerd.service.ledger 3
+is "before or after" "$(failures)" "$counted"
+tap_done
