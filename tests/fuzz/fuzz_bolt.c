@@ -47,7 +47,7 @@ static void use(const struct metadata *m)
 		if (!m->containers[i].id)
 			abort();
 	for (size_t i = 0; i < m->image_count; i++)
-		if (!m->images[i].name || !m->images[i].digest)
+		if (!m->images[i].name || (!m->images[i].digest && !m->carved))
 			abort();
 	for (size_t i = 0; i < m->snapshot_count; i++) {
 		const struct metadata_snapshot *s = metadata_snapshot_of(
