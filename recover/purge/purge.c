@@ -33,7 +33,8 @@ enum {
  * (docs/BENCHMARKS.md), since a tree of 200,000 entries is gone before a wrong
  * number is found out. ext4 keeps all processors busy, and where its directories
  * cannot be read ahead, more hide the waiting for them. xfs and btrfs with all in
- * memory lose a third with two workers, each waiting for the other's locks.
+ * memory lose a third with two workers, each waiting for the other's locks; on
+ * btrfs two gain nothing from the disk either.
  */
 static unsigned workers_start(const struct crew *crew)
 {
@@ -326,8 +327,8 @@ int purge_tree(int fd, const struct purge_options *options, struct purge_progres
 	purge->start_nsec = purge->tick_nsec = pace_now_nsec();
 	r = setup(purge, fd);
 	if (r == 0) {
-		tuner_init(&purge->tuner, workers_start(&purge->crew),
-			   max_workers(options, fds));
+		tuner_init(&purge->tuner, workers_start(&purge->crew), max_workers(options, fds),
+			   purge->crew.place.magic != BTRFS_SUPER_MAGIC);
 		make_room_for_fds(fd, fds);
 		govern(purge, purge->start_nsec);
 		run_first(purge, fd, fds);

@@ -11,12 +11,12 @@ enum {
 #define GAIN_UP 1.10
 #define GAIN_DOWN 0.97
 
-void tuner_init(struct tuner *tuner, unsigned start, unsigned max)
+void tuner_init(struct tuner *tuner, unsigned start, unsigned max, bool eager)
 {
 	*tuner = (struct tuner){
 		.workers = start < max ? start : max,
 		.max = max,
-		.waited = start < max ? PATIENCE_MIN : 0, /* up is tried at once, if reading */
+		.waited = start < max && eager ? PATIENCE_MIN : 0,
 		.patience = PATIENCE_MIN,
 		.direction = start < max ? 1 : -1,
 	};

@@ -23,7 +23,8 @@ struct tuner {
 	int direction;
 };
 
-void tuner_init(struct tuner *tuner, unsigned start, unsigned max);
+/* @eager: more than @start are tried at once, if the disk is read, and not after a while. */
+void tuner_init(struct tuner *tuner, unsigned start, unsigned max, bool eager);
 
 /*
  * @rate was measured since the last call, @reading: and the disk was read for

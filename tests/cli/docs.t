@@ -19,6 +19,7 @@ is "and no other" "$(documented | sort)" "$(keys | sort)"
 commands() { sed -n 's/^COMMAND("\([a-z]*\)".*/\1/p' "$top/recover/commands.def"; }
 for command in $(commands); do
     ok "the man page has command $command" grep -q "^\\.It Cm $command\\b" "$page"
+    ok "and its synopsis" grep -qE "^\.Cm (.* \| )?$command( |\$)" <(sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$page")
     ok "$command --help succeeds" containerd-recover "$command" --help
     containerd-recover "$command" --no-such-option >/dev/null 2>&1
     status=$?
