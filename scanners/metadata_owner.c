@@ -156,9 +156,8 @@ static int search_page(struct bolt_tree *tree, struct bolt_node *node, uint64_t 
 	if (r != 0 || !node->leaf)
 		return carry_on(r);
 	for (unsigned i = 0; r == 0 && i < node->count; i++) {
-		r = carry_on(bolt_node_element(node, i, &item.element));
-		if (r == 0)
-			r = look_into(tree, &item, search);
+		r = bolt_node_element(node, i, &item.element);
+		r = r == 0 ? look_into(tree, &item, search) : carry_on(r);
 	}
 	return r;
 }

@@ -38,10 +38,16 @@ static const struct row {
 #undef SIGNATURE
 };
 
+/* What a containerd says that was told to stop while it started is no cause. */
+static bool is_of_a_stop(const struct log_line *line)
+{
+	return log_contains(line->text, "grpc: the server has been stopped");
+}
+
 /* @whole: a line that was cut off inside the words does not count. */
 static bool line_matches(const struct log_line *line, const struct pattern *pattern, bool whole)
 {
-	if (!(pattern->who & 1U << line->source))
+	if (!(pattern->who & 1U << line->source) || is_of_a_stop(line))
 		return false;
 	if (line->level == LOG_LEVEL_DEBUG ||
 	    (line->level == LOG_LEVEL_INFO && !(pattern->who & INFO)))

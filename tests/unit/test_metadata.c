@@ -548,6 +548,26 @@ static void test_carving_directories(void)
 
 /* ---- failing calls ---- */
 
+/* The fuzzer's corpus, what it once crashed on included. */
+static void test_what_the_fuzzer_found(void)
+{
+	static const char corpus[] = "tests/fuzz/corpus/fuzz_bolt";
+	cleanup_fd int dirfd = dir_open_path(corpus);
+	cleanup_dir DIR *stream = NULL;
+	const char *name;
+	unsigned count = 0;
+
+	CHECK_EQ(dir_stream(dirfd, &stream), 0);
+	while (dir_next(stream, &name, NULL) > 0) {
+		struct metadata m = {0};
+
+		if (CHECK_EQ(metadata_read(dirfd, name, &m), 0))
+			count++;
+		metadata_done(&m);
+	}
+	CHECK(count >= 4);
+}
+
 static void test_no_memory(void)
 {
 	static const char *const functions[] = {"malloc", "calloc", "realloc"};
@@ -590,6 +610,7 @@ int main(void)
 	RUN(test_carving_directories);
 	RUN(test_carving_without_any_one_page);
 	RUN(test_carving_noise);
+	RUN(test_what_the_fuzzer_found);
 	RUN(test_no_memory);
 	free(fixture);
 	return tap_done();
