@@ -76,6 +76,14 @@ int place_open(const struct place *place, int dirfd, const char *name)
 	return open_inside(place, dirfd, name, place->dir_flags);
 }
 
+int place_fetch(const struct place *place, int dirfd, const char *name)
+{
+	cleanup_fd int fd = place->has_openat2 ?
+		open_inside(place, dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -ENOSYS;
+
+	return fd < 0 ? fd : 0;
+}
+
 /* Returns 1 if @fd had flags that forbid deleting, now cleared; 0 if it had none. */
 static int clear_flags(int fd, int *ret_was)
 {

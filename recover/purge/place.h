@@ -25,6 +25,13 @@ int place_init(int fd, struct place *ret);
 int place_open(const struct place *place, int dirfd, const char *name);
 
 /*
+ * Have the inode of @name read, whatever it is, without asking anything of what
+ * is mounted there or of where a link leads. Returns 0, or a negative errno:
+ * -EXDEV for a mount, -ENOSYS without openat2, whose stand-in would have to ask.
+ */
+int place_fetch(const struct place *place, int dirfd, const char *name);
+
+/*
  * Unlink @name below @dirfd, immutable and append-only flags on either cleared
  * if they are what prevents it. Success includes that it was gone already.
  *

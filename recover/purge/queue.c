@@ -246,6 +246,16 @@ bool queue_is_leaf(struct queue *queue, const struct node *node)
 	return leaf;
 }
 
+bool queue_has_several(struct queue *queue)
+{
+	bool several;
+
+	pthread_mutex_lock(&queue->lock);
+	several = queue->target > 1;
+	pthread_mutex_unlock(&queue->lock);
+	return several;
+}
+
 bool queue_is_full(struct queue *queue)
 {
 	bool full;

@@ -98,6 +98,9 @@ bool queue_take_rescan(struct queue *queue, struct node *node);
 bool queue_is_leaf(struct queue *queue, const struct node *node);
 bool queue_is_full(struct queue *queue);
 
+/* Is more than one worker wanted now? */
+bool queue_has_several(struct queue *queue);
+
 /* An fd more, or less, is open. Returns whether more directories may stay open. */
 bool queue_count_fd(struct queue *queue, int change);
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "recover/purge/window.h"
@@ -87,13 +86,10 @@ static bool reads_ahead(const struct crew *crew)
 }
 
 /* Inodes are read now, by many at a time, and not while it is this worker's turn. */
-static void fetch(const struct window *window, size_t first, size_t end)
+static void fetch(const struct place *place, const struct window *window, size_t first, size_t end)
 {
-	struct stat st;
-
 	for (size_t i = first; i < end; i++)
-		(void)fstatat(window->node->fd, window->entries[i].name, &st,
-			      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT); /* unlinking tells */
+		(void)place_fetch(place, window->node->fd, window->entries[i].name); /* unlinking tells */
 }
 
 /* A chunk of @window; a directory of unknown type goes to @dirs. Returns how many are gone. */
@@ -129,8 +125,8 @@ static void unlink_files(struct worker *worker, struct window *window)
 	       (count = window_take(window, pace_chunk(&crew->pace, WINDOW_CHUNK), &first))) {
 		uint64_t since;
 
-		if (crew->in_turns && reads_ahead(crew))
-			fetch(window, first, first + count);
+		if (crew->in_turns && reads_ahead(crew) && queue_has_several(&crew->queue))
+			fetch(&crew->place, window, first, first + count);
 		since = pace_wait(&crew->pace, (unsigned)count);
 		if (crew->in_turns)
 			pthread_mutex_lock(&crew->turn);

@@ -2,8 +2,10 @@
 
 #include <ftw.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 static unsigned tests, failures;
@@ -97,4 +99,12 @@ const char *tap_tmpdir(const char *base)
 	if (tmpdir_count++ == 0)
 		(void)atexit(remove_tmpdirs);
 	return dir;
+}
+
+void tap_private_mounts(void)
+{
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		return;
+	printf("Bail out! cannot make a mount namespace\n");
+	exit(1);
 }

@@ -36,6 +36,12 @@ int tap_done(void);
  */
 const char *tap_tmpdir(const char *base);
 
+/*
+ * A mount namespace of the test's own, nothing of which is seen elsewhere: mounts
+ * of a test that died are gone with it, and their loop devices. Exits without one.
+ */
+void tap_private_mounts(void);
+
 #define CHECK(x) tap_check((x), __FILE__, __LINE__, #x)
 #define CHECK_EQ(got, want) \
 	tap_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got " == " #want)

@@ -1,7 +1,6 @@
 /* On ext4 of its own: how many reads the device sees, in counts, not in time. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,11 +184,7 @@ static void test_what_is_not_for_it(void)
 
 int main(void)
 {
-	/* Mounts of a test that died are gone with it, and their loop devices. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	RUN(test_a_cold_walk_reads_in_large_pieces);
 	RUN(test_it_stops_where_directories_are_far_apart);

@@ -4,7 +4,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "recover/purge/held.h"
+#include "recover/purge/place.h"
 #include "recover/purge/purge.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -160,6 +160,16 @@ static void test_bind_mounts_stay_and_are_named(void)
 	CHECK_EQ(faccessat(outside, "kept", F_OK, 0), 0);
 }
 
+/* What is mounted over "resolv.conf" is not asked for anything. */
+static void check_fetch(int fd)
+{
+	struct place place;
+
+	CHECK_EQ(place_init(fd, &place), 0);
+	CHECK_EQ(place_fetch(&place, fd, "resolv.conf"), place.has_openat2 ? -EXDEV : -ENOSYS);
+	CHECK_EQ(place_fetch(&place, fd, "absent"), place.has_openat2 ? -ENOENT : -ENOSYS);
+}
+
 static void test_file_mounts_stay(void)
 {
 	cleanup_fd int outside = make_dir(tmp, "outside");
@@ -174,6 +184,7 @@ static void test_file_mounts_stay(void)
 		return;
 	if (!CHECK_EQ(mount(from, on, NULL, MS_BIND, NULL), 0))
 		return;
+	check_fetch(fd);
 	CHECK_EQ(purge(fd, &p, NULL), -EBUSY);
 	CHECK_EQ(p.mounts, 1);
 	CHECK_EQ(faccessat(outside, "kept", F_OK, 0), 0);
@@ -526,11 +537,7 @@ static void test_kernel_without_statx(void)
 
 int main(void)
 {
-	/* Mounts of a test that died are gone with it. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	tmp = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	run_all("", true);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -259,11 +258,7 @@ static void run_on(const char *name, const char *image_size)
 
 int main(void)
 {
-	/* Mounts of a test that died are gone with it, and their loop devices. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	run_on("ext4", "256M");
 	run_on("xfs", "320M");

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -228,11 +227,7 @@ static void test_killed_50_times_the_rest_is_finished(void)
 
 int main(void)
 {
-	/* Mounts of a test that died are gone with it. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	if (mount("none", base, "tmpfs", 0, "nr_inodes=0") < 0) {
 		printf("Bail out! cannot mount a tmpfs\n");

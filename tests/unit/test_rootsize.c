@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -257,11 +256,7 @@ static void test_a_mounted_file_is_a_name(void)
 
 int main(void)
 {
-	/* Mounts of a test that died are gone with it. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	other = tap_tmpdir(NULL);
 	tmp = tap_tmpdir(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL);
 	root = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

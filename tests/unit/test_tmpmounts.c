@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,10 +238,7 @@ int main(void)
 {
 	char root[4080];
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-		printf("Bail out! cannot make a mount namespace\n");
-		return 1;
-	}
+	tap_private_mounts();
 	(void)mount("none", "/sys/fs/fuse/connections", "fusectl", 0, NULL); /* may be there */
 	base = tap_tmpdir(NULL);
 	(void)snprintf(root, sizeof(root), "%s/root", base);
