@@ -105,7 +105,7 @@ static int connect_to(const char *path)
 static bool is_gone(const struct sandbox *sandbox, int error)
 {
 	return (error == -ENOENT || error == -ECONNREFUSED) &&
-	       !(sandbox->shim.start_ticks && process_is_running(&sandbox->shim) > 0);
+	       (!sandbox->shim.start_ticks || process_is_running(&sandbox->shim) == 0);
 }
 
 /*

@@ -47,7 +47,7 @@ static bool is_of_a_stop(const struct log_line *line)
 /* @whole: a line that was cut off inside the words does not count. */
 static bool line_matches(const struct log_line *line, const struct pattern *pattern, bool whole)
 {
-	if (!(pattern->who & 1U << line->source) || is_of_a_stop(line))
+	if (!(pattern->who & 1U << line->source))
 		return false;
 	if (line->level == LOG_LEVEL_DEBUG ||
 	    (line->level == LOG_LEVEL_INFO && !(pattern->who & INFO)))
@@ -65,6 +65,8 @@ static bool line_shows(const struct log_line *line, const struct row *row)
 {
 	bool whole = row->info.verdict == SIGNATURE_QUARANTINE;
 
+	if (is_of_a_stop(line))
+		return false;
 	for (size_t i = 0; i < PATTERNS_MAX && row->patterns[i].who; i++)
 		if (line_matches(line, &row->patterns[i], whole))
 			return true;

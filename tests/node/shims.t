@@ -51,6 +51,7 @@ old_root=$(stat -c %i "$(node_path "$node_data")")
 # First what the policy may forbid.
 node_policy '[clear]' 'kill_hung = no'
 break_shims
+is "a start that times out is ended by SIGKILL" "$(node_property TimeoutStartFailureMode)" kill
 node_run systemctl start --no-block containerd
 ok "without leave the hung shim is named" node_until 30 is_named
 node_run systemctl stop containerd
