@@ -35,6 +35,7 @@ struct log_line {
 	uint32_t pid;	    /* 0: not known */
 	uint32_t invocation; /* hash of the journal's id, 0: not known */
 	uint32_t start;	    /* which start of containerd, from 0 */
+	bool child;	    /* under containerd's name, but by a process that it started */
 	bool after_boot;    /* containerd said in this start that it was up */
 	unsigned frame;	    /* of enum log_frame */
 	const char *raw;    /* as it was given */

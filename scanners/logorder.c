@@ -114,6 +114,13 @@ static struct moment moment_of(const char *line)
 	return (struct moment){ KIND_NONE, 0 };
 }
 
+long long log_time_of(const char *line)
+{
+	struct moment moment = moment_of(line);
+
+	return moment.kind == KIND_ISO ? moment.usec : -1;
+}
+
 static bool runs_backwards(const struct log *log)
 {
 	struct moment last[KIND_ISO + 1] = { { KIND_NONE, 0 } };

@@ -7,6 +7,9 @@
 
 #include "scanners/loglines.h"
 
+/* When @line was written, if it says so with the year: only good to compare. Else -1. */
+long long log_time_of(const char *line);
+
 /* Turn @log round if the times in its lines run backwards. */
 void log_order(struct log *log);
 

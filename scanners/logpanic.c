@@ -46,9 +46,20 @@ static bool is_nameless(const struct log_line *line)
 	return !*line->sender && line->pid == 0;
 }
 
+/* Does systemd say, behind line @from, that containerd's main process ended? */
+static bool is_said_dead(const struct log *log, size_t from, size_t end)
+{
+	for (size_t i = from; i < end; i++)
+		if (log->lines[i].source == LOG_SYSTEMD &&
+		    strstr(log->lines[i].text, "ain process exited"))
+			return true;
+	return false;
+}
+
 /*
  * Is the head containerd's before its stack is looked at? In a stream without
- * names only what follows right behind its words about a file of bolt's is.
+ * names only what follows right behind its words about a file of bolt's is: what
+ * stands between them must be containerd's, too, and no sentence or prompt.
  */
 static bool is_named_own(const struct log *log, size_t head)
 {
@@ -62,7 +73,7 @@ static bool is_named_own(const struct log *log, size_t head)
 	if (line->source != LOG_CONTAINERD)
 		return false;
 	if (!is_nameless(line))
-		return true;
+		return !line->child;
 	if (line->after_boot) /* others speak now: dockerd, BuildKit */
 		return false;
 	for (size_t back = 1; back <= head && back <= WORDS_BEFORE_MAX; back++) {
@@ -70,6 +81,8 @@ static bool is_named_own(const struct log *log, size_t head)
 
 		if (is_nameless(before) && log_word_is_own(before->text))
 			return text_has_any(before->text, opening, ARRAY_SIZE(opening));
+		if (!is_head(before) && !log_word_is_in_form(before->text))
+			return false;
 	}
 	return false;
 }
@@ -79,6 +92,7 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 {
 	const struct log_line *head = &log->lines[panic->first];
 	bool foreign = false, own = is_named_own(log, panic->first), top_seen = false;
+	bool daemon = !head->after_boot || is_said_dead(log, panic->first, end);
 
 	for (size_t i = panic->first; i < end; i++) {
 		const struct log_line *line = &log->lines[i];
@@ -92,16 +106,16 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 		if (line->level == LOG_LEVEL_FATAL && !is_head(line))
 			break;
 		panic->last = i;
-		foreign |= line->frame & LOG_FRAME_FOREIGN ||
-			   (is_nameless(head) && line->frame & LOG_FRAME_UNKNOWN);
+		foreign |= (line->frame & (LOG_FRAME_FOREIGN | LOG_FRAME_UNKNOWN)) != 0;
 		own |= line->frame & LOG_FRAME_OWN;
+		daemon |= strstr(line->text, "containerd/containerd") != NULL;
 		if (!top_seen && i > panic->first && !(line->frame & LOG_FRAME_RUNTIME)) {
 			top_seen = true;
 			panic->top = i;
 			panic->bolt_on_top = line->frame & LOG_FRAME_BOLT;
 		}
 	}
-	panic->own = own && !foreign &&
+	panic->own = own && daemon && !foreign &&
 		     (head->source == LOG_CONTAINERD || head->source == LOG_SUPERVISOR ||
 		      head->source == LOG_BARE);
 }

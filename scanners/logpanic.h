@@ -1,7 +1,9 @@
 /*
  * A Go program's last words in a log: "panic: …", "fatal error: …" or a fatal
  * signal, with the stack behind it; and whose they are. etcd, dockerd, podman
- * and BuildKit have bolt files of their own and die with the same words.
+ * and BuildKit have bolt files of their own and die with the same words, and what
+ * containerd's children say stands in the journal under its name. Once it is up, a
+ * panic is its own only if the stack or systemd says so.
  */
 #ifndef SCANNERS_LOGPANIC_H
 #define SCANNERS_LOGPANIC_H

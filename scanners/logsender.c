@@ -9,6 +9,7 @@
 #include "scanners/text.h"
 
 #define CONTAINERD "containerd"
+#define ROOTLESS "containerd-rootless.sh" /* becomes rootlesskit, which runs containerd */
 
 /* Without the ".service" that journalctl -o with-unit shows, which is cut from @size. */
 static size_t without_suffix(const char *name, size_t size)
@@ -32,7 +33,7 @@ static bool is_containerd(const char *name, size_t size)
 		if (memcmp(name + i, CONTAINERD, len) != 0 ||
 		    (i > 0 && isalnum((unsigned char)name[i - 1])))
 			continue;
-		if (i + len == size)
+		if (i + len == size || (size - i == strlen(ROOTLESS) && memcmp(name + i, ROOTLESS, size - i) == 0))
 			return true;
 		return *behind == '-' && i + len + 1 < size && isdigit((unsigned char)behind[1]);
 	}
@@ -49,6 +50,17 @@ static bool is_supervisor(const char *name)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0)
+			return true;
+	return false;
+}
+
+/* Programs that become another one: env(1) of Flatcar's unit, shells of start scripts. */
+static bool is_wrapper(const char *name)
+{
+	static const char *const names[] = { "env", "sh", "bash", "dash", "busybox", "nsenter", "chroot" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
 			return true;
 	return false;
 }
@@ -185,8 +197,7 @@ enum log_source log_unwrap(char *text, enum log_source source)
 	return source == LOG_CONTAINERD && is_of_k0s(text) ? LOG_SUPERVISOR : source;
 }
 
-/* Does @text begin as logrus and containerd's main function begin their lines? */
-static bool is_in_own_form(const char *text)
+bool log_word_is_in_form(const char *text)
 {
 	static const char *const beginnings[] = { "time=\"", "level=", "{\"", "containerd: ", "\" level=" };
 
@@ -208,7 +219,7 @@ bool log_word_is_own(const char *text)
 	};
 
 	return strncmp(text, "containerd: ", 12) == 0 ||
-	       (is_in_own_form(text) && text_has_any(text, words, ARRAY_SIZE(words)));
+	       (log_word_is_in_form(text) && text_has_any(text, words, ARRAY_SIZE(words)));
 }
 
 bool log_word_is_anothers(const char *text)
@@ -328,6 +339,24 @@ static void collect_hosts(const struct log *log, struct hosts *ret)
 }
 
 /*
+ * "env[123]: …": a unit whose command line begins with another program that
+ * becomes containerd. Its lines are containerd's if that process speaks as it does.
+ */
+static void settle_wrapped(struct log *log)
+{
+	for (size_t i = 0; i < log->count; i++) {
+		const struct log_line own = log->lines[i];
+
+		if (own.source != LOG_OTHER || own.pid == 0 || !is_wrapper(own.sender) ||
+		    !log_word_is_own(own.text))
+			continue;
+		for (size_t k = 0; k < log->count; k++)
+			if (log->lines[k].pid == own.pid && strcmp(log->lines[k].sender, own.sender) == 0)
+				log->lines[k].source = LOG_CONTAINERD;
+	}
+}
+
+/*
  * "host[123]: text": somebody took the process's name out. It is containerd's if
  * systemd says in the same log that containerd's unit exited.
  */
@@ -347,6 +376,50 @@ static void settle_unnamed(struct log *log)
 		if (line->source == LOG_OTHER && line->pid != 0 && !*line->host &&
 		    is_host(&hosts, line->sender))
 			line->source = source;
+	}
+}
+
+/* In containerd's form, or with a stack of the daemon's packages. */
+static bool speaks_as_daemon(const struct log_line *line)
+{
+	return line->source == LOG_CONTAINERD && line->pid != 0 &&
+	       (log_word_is_in_form(line->text) || line->frame & LOG_FRAME_OWN);
+}
+
+/* Does systemd say with @line that a process of containerd's unit ended, or was begun anew? */
+static bool is_end_or_begin(const struct log_line *line)
+{
+	static const char *const words[] = { "exited", "ailed", "timed out", "restart job", "Starting",
+					     "Stopp" };
+
+	return line->source == LOG_SYSTEMD && text_has_any(line->text, words, ARRAY_SIZE(words));
+}
+
+/*
+ * What CNI plugins and hooks say stands in the journal under containerd's name. A
+ * pid that never speaks as the daemon, while one that does is there and nothing
+ * says that it ended, is such a child's.
+ */
+static void settle_children(struct log *log)
+{
+	enum { PIDS = 1 << 16 }; /* two that differ by it are taken for one: no child then */
+	uint8_t daemons[PIDS / 8] = { 0 };
+	bool running = false;
+
+	for (size_t i = 0; i < log->count; i++)
+		if (speaks_as_daemon(&log->lines[i]))
+			daemons[log->lines[i].pid % PIDS / 8] |= (uint8_t)(1U << log->lines[i].pid % 8);
+	for (size_t i = 0; i < log->count; i++) {
+		struct log_line *line = &log->lines[i];
+
+		if (is_end_or_begin(line))
+			running = false;
+		if (line->source != LOG_CONTAINERD || line->pid == 0)
+			continue;
+		if (daemons[line->pid % PIDS / 8] & 1U << line->pid % 8)
+			running = true;
+		else
+			line->child = running;
 	}
 }
 
@@ -419,7 +492,7 @@ static bool is_of_next_start(const struct log_line *line, const struct current *
 	if (current->announced && announces(line))
 		return true;
 	return line->source == LOG_CONTAINERD && current->pid != 0 && line->pid != 0 &&
-	       line->pid != current->pid;
+	       line->pid != current->pid && !line->child;
 }
 
 static void divide_into_starts(struct log *log)
@@ -436,7 +509,7 @@ static void divide_into_starts(struct log *log)
 		}
 		if (line->invocation)
 			current.invocation = line->invocation;
-		if (line->source == LOG_CONTAINERD && line->pid != 0)
+		if (line->source == LOG_CONTAINERD && line->pid != 0 && !line->child)
 			current.pid = line->pid;
 		current.announced |= announces(line);
 		current.begun |= ends_start(line);
@@ -454,6 +527,8 @@ void log_settle(struct log *log)
 	settle_sections(log);
 	settle_unit_words(log);
 	settle_unnamed(log);
+	settle_wrapped(log);
 	settle_bare(log);
+	settle_children(log);
 	divide_into_starts(log);
 }

@@ -19,6 +19,9 @@ enum log_source log_unwrap(char *text, enum log_source source);
 /* Is @text a sentence that no program but containerd says? */
 bool log_word_is_own(const char *text);
 
+/* Does @text begin as logrus and containerd's main function begin their lines? */
+bool log_word_is_in_form(const char *text);
+
 /* Does @text name a program that has a bolt file of its own: etcd, BuildKit, podman? */
 bool log_word_is_anothers(const char *text);
 
