@@ -6,6 +6,7 @@
 
 #include "scanners/cleanup.h"
 #include "scanners/logframe.h"
+#include "scanners/logorder.h"
 #include "scanners/logpanic.h"
 #include "scanners/logsender.h"
 
@@ -48,6 +49,7 @@ bool sighting_is_fatal(const struct log_line *line)
 		return !is_optional_plugin(line->text);
 	return strstr(line->text, "Failed to run CRI service") ||
 	       strstr(line->text, "failed to create CRI service") ||
+	       strncmp(line->text, "failed to start containerd: ", 28) == 0 ||
 	       strstr(line->text, "Containerd Exited");
 }
 
@@ -87,6 +89,46 @@ bool sighting_booted(const struct sighting *s)
 	return false;
 }
 
+bool sighting_works(const struct sighting *s)
+{
+	static const char *const words[] = { "containerd successfully booted", "RunPodSandbox ",
+					     "CreateContainer within ", "StartContainer for ",
+					     "PullImage " };
+
+	for (size_t i = s->first; i < s->end; i++)
+		if (s->log->lines[i].source == LOG_CONTAINERD &&
+		    has_any(s->log->lines[i].text, words, ARRAY_SIZE(words)))
+			return true;
+	return false;
+}
+
+bool sighting_is_started(const struct sighting *s)
+{
+	static const char *const ends[] = { "exited", "ailed", "timed out", "Stopp" };
+	bool started = false;
+
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+
+		if (line->source == LOG_SYSTEMD)
+			started = (started || strncmp(line->text, "Started ", 8) == 0) &&
+				  !has_any(line->text, ends, ARRAY_SIZE(ends));
+	}
+	return started;
+}
+
+long long sighting_newest(const struct sighting *s)
+{
+	long long newest = -1;
+
+	for (size_t i = s->first; i < s->end; i++) {
+		long long time = log_time_of(s->log->lines[i].raw);
+
+		newest = time > newest ? time : newest;
+	}
+	return newest;
+}
+
 /* The kernel's complaint of a device, not of an empty drive or a floppy that is none. */
 static bool is_device_error(const char *text)
 {
@@ -110,6 +152,23 @@ bool sees_failing_disk(const struct sighting *s, struct signature_evidence *evid
 	return seen;
 }
 
+/* "/usr/bin/env: '/opt/bin/containerd': No such file or directory", "sh: 1: containerd: not found" */
+static bool is_wrapper_failure(const struct log_line *line)
+{
+	static const char *const words[] = { "No such file or directory", "not found", "Permission denied" };
+	const char *colon = strstr(line->text, ": "), *name = colon, *program;
+
+	if (!colon || (line->source != LOG_OTHER && line->source != LOG_BARE))
+		return false;
+	while (name > line->text && name[-1] != '/')
+		name--;
+	program = strstr(colon, "containerd");
+	return (strncmp(name, "env: ", 5) == 0 || strncmp(name, "sh: ", 4) == 0 ||
+		strncmp(name, "bash: ", 6) == 0) &&
+	       program && !isalnum((unsigned char)program[10]) && !strchr("-._", program[10]) &&
+	       has_any(colon, words, ARRAY_SIZE(words));
+}
+
 /*
  * systemd's own exit statuses, from 200/CHDIR on: its child did not become
  * containerd. What a command before it did is shown beside it and may be ignored.
@@ -125,8 +184,9 @@ bool sees_exec_failure(const struct sighting *s, struct signature_evidence *evid
 		const char *found = strstr(line->text, status);
 		unsigned long number = found ? strtoul(found + strlen(status), NULL, 10) : 0;
 
-		if (line->source != LOG_SYSTEMD || number < FIRST || number > LAST ||
-		    strstr(line->text, "ExecStartPre="))
+		if (!is_wrapper_failure(line) &&
+		    (line->source != LOG_SYSTEMD || number < FIRST || number > LAST ||
+		     strstr(line->text, "ExecStartPre=")))
 			continue;
 		seen = true;
 		sighting_keep(evidence, i);
@@ -263,6 +323,36 @@ static bool is_invalid(const char *text)
 }
 
 /*
+ * Where @words stand as the whole value of a field of the line or begin it, and
+ * not inside what the line quotes: logrus's three forms. NULL if they do not.
+ */
+static const char *said_by_itself(const char *text, const char *field, const char *words)
+{
+	size_t len = strlen(field);
+
+	for (const char *at = text; (at = strstr(at, words)); at++) {
+		const char *name = at - 1; /* ends there: at first its value's quotation mark */
+
+		if (at - text >= 2 && memcmp(at - 2, "] ", 2) == 0 && strcmp(field, "msg") == 0)
+			return at; /* "WARN[2026-…] failed to …" */
+		if (at == text || *name != '"')
+			continue;
+		while (name > text && name[-1] == ' ')
+			name--;
+		if (name > text && name[-1] == '=')
+			name--;
+		else if (name - text >= 2 && memcmp(name - 2, "\":", 2) == 0)
+			name -= 2;
+		else
+			continue;
+		if ((size_t)(name - text) > len && memcmp(name - len, field, len) == 0 &&
+		    !isalnum((unsigned char)name[-(ptrdiff_t)len - 1]))
+			return at;
+	}
+	return NULL;
+}
+
+/*
  * The words for two bad meta pages, as the whole reason why the metadata plugin,
  * or what a required plugin asked of it, did not load.
  */
@@ -278,7 +368,7 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 
 		if (line->source != LOG_CONTAINERD)
 			continue;
-		plugin = strstr(line->text, "failed to load plugin") &&
+		plugin = said_by_itself(line->text, "msg", "failed to load plugin") &&
 			 strstr(line->text, "io.containerd.metadata.v1.bolt");
 		required = !elsewhere &&
 			   strncmp(line->text, "containerd: load required plugin ", 33) == 0;
@@ -296,8 +386,45 @@ bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evid
 	return seen && !sighting_on_foreign_fs(s);
 }
 
-/* Of a snapshotter inside containerd: one that is asked by gRPC keeps its file elsewhere. */
-bool sees_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence)
+/* containerd's last words: CRI could not recover, because of @why. */
+static bool says_recover_failed(const struct sighting *s, const char *why,
+				struct signature_evidence *evidence)
+{
+	bool seen = false;
+
+	for (size_t i = s->first; i < s->end; i++) {
+		const struct log_line *line = &s->log->lines[i];
+
+		if (line->source != LOG_CONTAINERD || line->level != LOG_LEVEL_FATAL ||
+		    !said_by_itself(line->text, "msg", "Failed to run CRI service") ||
+		    !said_by_itself(line->text, "error", why))
+			continue;
+		seen = true;
+		sighting_keep(evidence, i);
+	}
+	return seen;
+}
+
+bool sees_stored_sandbox(const struct sighting *s, struct signature_evidence *evidence)
+{
+	return says_recover_failed(
+		s, "failed to recover state: failed to get metadata for stored sandbox", evidence);
+}
+
+bool sees_name_reserved(const struct sighting *s, struct signature_evidence *evidence)
+{
+	static const char sandbox[] = "failed to recover state: failed to reserve sandbox name";
+	static const char container[] = "failed to recover state: failed to reserve container name";
+	bool seen = says_recover_failed(s, sandbox, evidence);
+
+	return says_recover_failed(s, container, evidence) || seen;
+}
+
+/*
+ * Of a snapshotter inside containerd: one that is asked by gRPC keeps its file
+ * elsewhere, and its answers end in the name of their code.
+ */
+static bool says_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence)
 {
 	static const char open[] = "failed to open database file: ";
 	bool seen = false;
@@ -307,12 +434,20 @@ bool sees_snapshotter_invalid(const struct sighting *s, struct signature_evidenc
 		const char *found = strstr(line->text, open);
 
 		if (line->source != LOG_CONTAINERD || line->level < LOG_LEVEL_WARNING || !found ||
-		    strstr(line->text, "rpc error") || !is_invalid(found + strlen(open)))
+		    strstr(line->text, "rpc error") || strstr(found, ": unknown") ||
+		    !is_invalid(found + strlen(open)))
 			continue;
 		seen = true;
 		sighting_keep(evidence, i);
 	}
 	return seen;
+}
+
+bool sees_snapshotter_damage(const struct sighting *s, struct signature_evidence *evidence)
+{
+	bool seen = says_snapshotter_invalid(s, evidence);
+
+	return sees_snapshotter_panic(s, evidence) || seen;
 }
 
 static bool is_problem(const struct log_line *line)
@@ -337,6 +472,9 @@ static bool is_noise(const char *text)
 		"Configuration migrated from version",
 		"no network config found in",
 		"has been deprecated",
+		"is deprecated",
+		"itialize a tracing processor",
+		"init tracing processor",
 		"will be removed in",
 		"cleanup warnings",
 		"config migrate",

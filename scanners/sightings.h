@@ -28,6 +28,15 @@ bool sighting_is_fatal(const struct log_line *line);
 /* Did containerd say that it was up? */
 bool sighting_booted(const struct sighting *sighting);
 
+/* Did it say so, or did it serve pods? */
+bool sighting_works(const struct sighting *sighting);
+
+/* Did systemd say last that the unit was started? */
+bool sighting_is_started(const struct sighting *sighting);
+
+/* The last time with a year in its lines, -1 if there is none: only good to compare. */
+long long sighting_newest(const struct sighting *sighting);
+
 /* Did containerd complain of anything but what healthy starts complain of? */
 bool sighting_has_problem(const struct sighting *sighting);
 
@@ -40,6 +49,9 @@ bool sighting_on_foreign_fs(const struct sighting *sighting);
  */
 bool sees_unreadable_binary(const struct sighting *s, struct signature_evidence *evidence);
 
+/* A panic of bolt's in a snapshotter's own file. */
+bool sees_snapshotter_panic(const struct sighting *s, struct signature_evidence *evidence);
+
 /* The matchers that signatures.def names. */
 bool sees_failing_disk(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_exec_failure(const struct sighting *s, struct signature_evidence *evidence);
@@ -49,10 +61,13 @@ bool sees_stale_tasks(const struct sighting *s, struct signature_evidence *evide
 bool sees_cri_store_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_volume_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_panic_on_foreign_fs(const struct sighting *s, struct signature_evidence *evidence);
-bool sees_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_snapshotter_damage(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_stored_sandbox(const struct sighting *s, struct signature_evidence *evidence);
+bool sees_name_reserved(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_container_status(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_fault(const struct sighting *s, struct signature_evidence *evidence);
 bool sees_own_panic(const struct sighting *s, struct signature_evidence *evidence);

@@ -136,8 +136,8 @@ static bool panic_is_in(const struct sighting *s, const struct log_panic *panic,
 {
 	const char *loading = "";
 
-	if (panic_has(s, panic, frame))
-		return true;
+	if (panic_has(s, panic, frame) || !plugin)
+		return panic_has(s, panic, frame);
 	for (size_t i = s->first; i < panic->first; i++)
 		if (s->log->lines[i].source == LOG_CONTAINERD &&
 		    strstr(s->log->lines[i].text, "loading plugin"))
@@ -153,7 +153,7 @@ static bool is_bolt_panic(const struct sighting *s, const struct log_panic *pani
 	       (is_bolt_text(text) || (is_range_panic(text) && panic->bolt_on_top));
 }
 
-/* A bolt panic at a place; NULL for any. */
+/* A bolt panic at a place; @frame NULL: at any. @plugin may be NULL. */
 static bool own_bolt_panic(const struct sighting *s, const char *frame, const char *plugin,
 			   struct signature_evidence *evidence)
 {
@@ -179,6 +179,24 @@ bool sees_devmapper_panic(const struct sighting *s, struct signature_evidence *e
 bool sees_mounts_db_panic(const struct sighting *s, struct signature_evidence *evidence)
 {
 	return own_bolt_panic(s, "mount/manager", "mount-manager.v1.bolt", evidence);
+}
+
+/* Snapshots that are volumes of a file system: the records alone are of no use, and a rename
+ * leaves the volumes where they are. */
+bool sees_volume_panic(const struct sighting *s, struct signature_evidence *evidence)
+{
+	static const char *const frames[] = { "containerd/zfs", "snapshots/zfs", "snapshots/btrfs" };
+	bool seen = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
+		seen |= own_bolt_panic(s, frames[i], NULL, evidence);
+	return seen;
+}
+
+/* In the file that each snapshotter keeps of its snapshots. */
+bool sees_snapshotter_panic(const struct sighting *s, struct signature_evidence *evidence)
+{
+	return own_bolt_panic(s, "storage.(*MetaStore)", NULL, evidence) && !sighting_on_foreign_fs(s);
 }
 
 bool sees_bolt_panic(const struct sighting *s, struct signature_evidence *evidence)

@@ -102,19 +102,36 @@ static enum signature signature_of_start(const struct sighting *sighting,
 
 /*
  * Does the last start say something else? A healthy one leaves nothing to cure,
- * and another complaint is another cause. One that has only begun says nothing.
+ * and another complaint is another cause. One that has only begun says nothing;
+ * @started: systemd called also those started that show the signature.
  */
-static bool last_start_differs(const struct log *log, const struct signature_finding *finding)
+static bool last_start_differs(const struct log *log, const struct signature_finding *finding,
+			       bool started)
 {
 	const struct sighting last = sighting_of(log, log->starts - 1);
 
-	return !finding->in_last && (sighting_booted(&last) || sighting_has_problem(&last));
+	return !finding->in_last && (sighting_works(&last) || sighting_has_problem(&last) ||
+				     (!started && sighting_is_started(&last)));
+}
+
+/* Is there a healthy start later than @time? Logs of several boots come in any order. */
+static bool works_since(const struct log *log, long long time)
+{
+	for (uint32_t start = 0; start < log->starts; start++) {
+		const struct sighting sighting = sighting_of(log, start);
+
+		if (sighting_works(&sighting) && sighting_newest(&sighting) > time)
+			return true;
+	}
+	return false;
 }
 
 static void judge(const struct log *log, enum signature worst, struct signature_finding *ret)
 {
 	const struct signature_info *info = &table[worst].info;
-	struct signature_evidence ignored;
+	struct signature_evidence evidence;
+	long long newest = -1;
+	bool started = false;
 
 	*ret = (struct signature_finding){
 		.signature = worst,
@@ -124,14 +141,21 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 	};
 	for (uint32_t start = 0; start < log->starts; start++) {
 		const struct sighting sighting = sighting_of(log, start);
-		bool shows = start_shows(&sighting, &table[worst], &ignored);
+		bool shows = start_shows(&sighting, &table[worst], &evidence);
 
 		ret->shown_in += shows;
 		ret->in_last = shows;
+		if (!shows || evidence.count == 0)
+			continue;
+		started |= sighting_is_started(
+			&(struct sighting){ log, sighting.first, evidence.lines[0] });
+		if (sighting_newest(&sighting) > newest)
+			newest = sighting_newest(&sighting);
 	}
 	if (ret->starts > 1 && ret->shown_in == ret->starts)
 		ret->needs &= ~(unsigned)NEED_REPEAT;
-	if (info->verdict != SIGNATURE_HANDS_OFF && ret->starts > 0 && last_start_differs(log, ret))
+	if (info->verdict != SIGNATURE_HANDS_OFF && ret->starts > 0 &&
+	    (last_start_differs(log, ret, started) || (newest >= 0 && works_since(log, newest))))
 		ret->verdict = SIGNATURE_UNDECIDED;
 }
 

@@ -208,10 +208,41 @@ static void test_a_last_start_that_differs(void)
 		STARTING("1") PANIC("1") STARTING("2")
 		"Nov 23 10:15:01 n containerd[2]: containerd: mkdir /x: no space left on device\n");
 
+	struct signature_finding serving = judge(
+		STARTING("1") PANIC("1") STARTING("2")
+		"Nov 23 10:15:01 n containerd[2]: level=info msg=\"RunPodSandbox for name\"\n");
+
 	CHECK_EQ(healed.verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(serving.verdict, SIGNATURE_UNDECIDED);
 	CHECK_EQ(other.verdict, SIGNATURE_UNDECIDED);
 	CHECK_EQ(full.verdict, SIGNATURE_HANDS_OFF);
 	CHECK_STR(signature_info(full.signature)->id, "log-no-space");
+}
+
+#define BEGUN "Nov 23 10:15:01 n systemd[1]: Starting containerd container runtime...\n"
+#define STARTED "Nov 23 10:15:01 n systemd[1]: Started containerd container runtime.\n"
+#define ENDED "Nov 23 10:15:01 n systemd[1]: containerd.service: Main process exited, code=exited, status=2\n"
+
+/* systemd's "Started" means READY, unless the starts that failed were called so, too. */
+static void test_a_last_start_that_systemd_calls_started(void)
+{
+	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(judge(BEGUN STARTED PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_QUARANTINE);
+	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN).verdict, SIGNATURE_QUARANTINE);
+	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN STARTED ENDED).verdict, SIGNATURE_QUARANTINE);
+}
+
+#define AT(time, pid, text) "Nov 23 10:15:01 n containerd[" pid "]: time=\"" time "\" level=info msg=\"" text "\"\n"
+
+/* Two boots, the newer one in front: a healthy start counts by its time. */
+static void test_newer_boot_first(void)
+{
+	CHECK_EQ(judge(AT("2026-11-25T10:15:01Z", "2", "containerd successfully booted in 1s")
+		       AT("2026-11-23T10:15:01Z", "1", "starting containerd") PANIC("1")).verdict,
+		 SIGNATURE_UNDECIDED);
+	CHECK_EQ(judge(AT("2026-11-21T10:15:01Z", "2", "containerd successfully booted in 1s")
+		       AT("2026-11-23T10:15:01Z", "1", "starting containerd") PANIC("1")).verdict,
+		 SIGNATURE_QUARANTINE);
 }
 
 /* journalctl -r: what stands last was said first. */
@@ -334,6 +365,24 @@ static void test_who_panics(void)
 		{ "<30>1 2026-11-23T10:15:01.003Z n containerd 1 - [x \"panic: invalid page type: 0: 0\n", false },
 		{ "\xef\xbb\xbfNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
 		{ "\x1b[0;1;39mNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\x1b[0m\n", true },
+		/* a process that becomes containerd */
+		{ "Nov 23 10:15:01 n env[1]: containerd: x\nNov 23 10:15:01 n env[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 10:15:01 n env[1]: containerd: x\nNov 23 10:15:01 n env[2]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n env[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n a1b2[1]: containerd: x\nNov 23 10:15:01 n a1b2[1]: panic: invalid page type: 0: 0\n", false },
+		{ "Nov 23 10:15:01 n containerd-rootless.sh[1]: panic: invalid page type: 0: 0\n", true },
+		{ "Nov 23 10:15:01 n containerd-rootless.shx[1]: panic: invalid page type: 0: 0\n", false },
+		/* a child of containerd's, and the next containerd */
+		{ AT("x", "1", "starting containerd") PANIC("2"), false },
+		{ AT("x", "1", "starting containerd") PANIC("2") "Nov 23 10:15:01 n containerd[2]: \tcontainerd/server.go:1 +0x1\n", true },
+		{ AT("x", "1", "starting containerd") ENDED PANIC("2"), true },
+		{ AT("x", "1", "starting containerd") AT("x", "2", "starting containerd") PANIC("2"), true },
+		{ PANIC("1") PANIC("2"), true },
+		/* once it is up, the panic must be of the daemon */
+		{ AT("x", "1", "containerd successfully booted") PANIC("1"), false },
+		{ AT("x", "1", "containerd successfully booted") PANIC("1") ENDED, true },
+		{ AT("x", "1", "containerd successfully booted") PANIC("1")
+		  "Nov 23 10:15:01 n containerd[1]: github.com/containerd/containerd/gc.Tricolor(0x1)\n", true },
 		/* another's line that quotes containerd's */
 		{ "Nov 23 10:15:01 n etcd[1]: containerd[9]: panic: invalid page type: 0: 0\n", false },
 		{ "[pod/etcd-n/etcd] panic: invalid page type: 0: 0\n", false },
@@ -484,6 +533,8 @@ int main(void)
 	RUN(test_real_cases);
 	RUN(test_starts_are_counted);
 	RUN(test_a_last_start_that_differs);
+	RUN(test_a_last_start_that_systemd_calls_started);
+	RUN(test_newer_boot_first);
 	RUN(test_newest_line_first);
 	RUN(test_one_step_back);
 	RUN(test_boots_divide_starts);
