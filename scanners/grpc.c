@@ -29,7 +29,7 @@ static __typeof__(curl_slist_free_all) *sym_curl_slist_free_all;
 enum {
 	FRAME_HEADER = 5,		/* flag byte, length in network order */
 	ANSWER_MAX = 16 * 1024 * 1024,	/* containerd's own limit for a message */
-	RESET_TRIES = 16,
+	RESET_TRIES = 4,
 	GRPC_DEADLINE_EXCEEDED = 4,
 	GRPC_UNIMPLEMENTED = 12,
 	GRPC_UNAVAILABLE = 14,
@@ -159,8 +159,7 @@ static int unframe(struct answer *answer, uint8_t **ret, size_t *ret_size)
 	return 0;
 }
 
-static int perform(CURL *curl, const char *socket_path, const char *url,
-		   struct curl_slist *headers, const uint8_t *body, size_t size,
+static int prepare(CURL *curl, const char *socket_path, const char *url, struct curl_slist *headers,
 		   unsigned budget_msec, struct answer *answer)
 {
 	__typeof__(curl_easy_setopt) *set = sym_curl_easy_setopt;
@@ -168,9 +167,6 @@ static int perform(CURL *curl, const char *socket_path, const char *url,
 	if (set(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path) != CURLE_OK ||
 	    set(curl, CURLOPT_URL, url) != CURLE_OK ||
 	    set(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) != CURLE_OK ||
-	    set(curl, CURLOPT_POST, 1L) != CURLE_OK ||
-	    set(curl, CURLOPT_POSTFIELDS, body) != CURLE_OK ||
-	    set(curl, CURLOPT_POSTFIELDSIZE, (long)size) != CURLE_OK ||
 	    set(curl, CURLOPT_HTTPHEADER, headers) != CURLE_OK ||
 	    set(curl, CURLOPT_TIMEOUT_MS, (long)budget_msec) != CURLE_OK ||
 	    set(curl, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
@@ -181,7 +177,57 @@ static int perform(CURL *curl, const char *socket_path, const char *url,
 	    set(curl, CURLOPT_HEADERFUNCTION, take_header) != CURLE_OK ||
 	    set(curl, CURLOPT_HEADERDATA, answer) != CURLE_OK)
 		return -ENOTSUP; /* a libcurl without HTTP/2 */
+	return 0;
+}
+
+static int perform(CURL *curl, const uint8_t *body, size_t size)
+{
+	__typeof__(curl_easy_setopt) *set = sym_curl_easy_setopt;
+
+	if (set(curl, CURLOPT_POST, 1L) != CURLE_OK ||
+	    set(curl, CURLOPT_POSTFIELDS, body) != CURLE_OK ||
+	    set(curl, CURLOPT_POSTFIELDSIZE, (long)size) != CURLE_OK)
+		return -ENOTSUP;
 	return transport_error(curl, sym_curl_easy_perform(curl));
+}
+
+/* Without a message, so that the request ends with its headers. */
+static int perform_bare(CURL *curl)
+{
+	__typeof__(curl_easy_setopt) *set = sym_curl_easy_setopt;
+
+	if (set(curl, CURLOPT_HTTPGET, 1L) != CURLE_OK ||
+	    set(curl, CURLOPT_CUSTOMREQUEST, "POST") != CURLE_OK)
+		return -ENOTSUP;
+	return transport_error(curl, sym_curl_easy_perform(curl));
+}
+
+static void forget(struct answer *answer)
+{
+	free(answer->data);
+	*answer = (struct answer){ .status = -1 };
+}
+
+/*
+ * grpc-go refuses an unknown method as soon as it has the headers, and resets
+ * the stream behind its status if the message is not there by then. libcurl drops
+ * the status where it reads both at once, which on a busy machine it always does.
+ * A request that ends with its headers is refused without a reset; a method that
+ * is known calls it an error of another kind. What only asks can ask again.
+ */
+static int ask(CURL *curl, const uint8_t *body, size_t size, struct answer *answer)
+{
+	int r = perform(curl, body, size);
+
+	for (int i = 0; i < RESET_TRIES && r == -ECONNRESET && answer->status < 0 && answer->size == 0;
+	     i++) {
+		r = perform_bare(curl);
+		if (answer->status == GRPC_UNIMPLEMENTED || (r < 0 && r != -ECONNRESET))
+			return r;
+		forget(answer);
+		r = perform(curl, body, size);
+	}
+	return r;
 }
 
 static struct curl_slist *make_headers(const char *ns)
@@ -234,12 +280,9 @@ int grpc_call(const char *address, const char *method, const char *ns, const uin
 
 	headers = make_headers(ns);
 	curl = sym_curl_easy_init();
-	r = headers && curl ? perform(curl, address, url, headers, body, FRAME_HEADER + size,
-				      budget_msec, &answer)
-			    : -ENOMEM;
-	/* The reset behind a refusal may overtake its status. What only asks can ask again. */
-	for (int i = 0; i < RESET_TRIES && r == -ECONNRESET && answer.status < 0 && answer.size == 0; i++)
-		r = perform(curl, address, url, headers, body, FRAME_HEADER + size, budget_msec, &answer);
+	r = headers && curl ? prepare(curl, address, url, headers, budget_msec, &answer) : -ENOMEM;
+	if (r == 0)
+		r = ask(curl, body, FRAME_HEADER + size, &answer);
 	if (r == -ECONNRESET)
 		r = -EPROTO;
 	sym_curl_easy_cleanup(curl);

@@ -94,6 +94,83 @@ static void test_another_protocol(void)
 	CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
+enum {
+	PREFACE = 24, /* of HTTP/2 */
+	FRAME_HEADER = 9,
+	FRAME_MAX = 4096,
+	TYPE_HEADERS = 1,
+	FLAG_END_STREAM = 1,
+};
+
+/* The flags of the first HEADERS frame that comes, or -1. */
+static int hear_headers(int fd)
+{
+	uint8_t header[FRAME_HEADER], rest[FRAME_MAX];
+	size_t size = PREFACE;
+
+	while (size == 0 || recv(fd, rest, size, MSG_WAITALL) == (ssize_t)size) {
+		if (recv(fd, header, sizeof(header), MSG_WAITALL) != sizeof(header))
+			return -1;
+		if (header[3] == TYPE_HEADERS)
+			return header[4];
+		size = (size_t)header[1] << 8 | header[2];
+		if (size > sizeof(rest))
+			return -1;
+	}
+	return -1;
+}
+
+struct refuser {
+	int fd, resets, refusals;
+};
+
+/* As libcurl sees grpc-go refuse a method: of the status and the reset behind it,
+ * the reset; where the headers are the end of the request, the status. */
+static void *refuse(void *data)
+{
+	static const uint8_t settings[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0 };
+	static const uint8_t reset[] = { 0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0 };
+	static const uint8_t status[] = { 0,   0,   17,	 TYPE_HEADERS, 5,   0,	 0,   0,   1,
+					  0x88, /* :status 200 */
+					  0,   11,  'g', 'r', 'p', 'c', '-', 's', 't',
+					  'a', 't', 'u', 's', 2,   '1', '2' };
+	struct refuser *refuser = data;
+
+	while (refuser->refusals < 1) {
+		int fd = accept(refuser->fd, NULL, NULL), flags = fd < 0 ? -1 : hear_headers(fd);
+
+		if (flags < 0)
+			return NULL;
+		(void)!write(fd, settings, sizeof(settings));
+		if (flags & FLAG_END_STREAM) {
+			refuser->refusals++;
+			(void)!write(fd, status, sizeof(status));
+		} else {
+			refuser->resets++;
+			(void)!write(fd, reset, sizeof(reset));
+		}
+		/* Left open: closed at once, what was written might be lost. */
+	}
+	return NULL;
+}
+
+static void test_refusal_behind_a_reset(void)
+{
+	struct sockaddr_un address;
+	cleanup_fd int fd = make_socket("refuser", &address);
+	struct refuser refuser = { .fd = fd };
+	struct cri_status status;
+	pthread_t thread;
+
+	CHECK_EQ(listen(fd, 4), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, refuse, &refuser), 0);
+	CHECK_EQ(cri_status(address.sun_path, 5000, &status), -EOPNOTSUPP);
+	(void)shutdown(fd, SHUT_RDWR); /* the thread's accept() ends, whatever came */
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	CHECK_EQ(refuser.resets, 1);
+	CHECK_EQ(refuser.refusals, 1);
+}
+
 int main(void)
 {
 	tmp = tap_tmpdir(NULL);
@@ -101,5 +178,6 @@ int main(void)
 	RUN(test_nobody_listens);
 	RUN(test_silence_is_bounded);
 	RUN(test_another_protocol);
+	RUN(test_refusal_behind_a_reset);
 	return tap_done();
 }
