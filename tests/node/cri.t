@@ -45,10 +45,11 @@ like "without a network" "$(ask 5000 wait)" \
 rm -r "$NODE/root/etc/cni/net.d"
 mv "$NODE/root/etc/cni/net.d.away" "$NODE/root/etc/cni/net.d"
 
-node_unit once Restart=no
+node_unit once Restart=no '[Unit]' StartLimitIntervalSec=0
 node_crash
 is "killed: its socket is left" "$(ask 1000 status)" "connection refused"
 node_run systemctl start containerd
+node_ready
 node_run systemctl stop containerd
 is "no socket" "$(ask 1000 status)" "no socket"
 start=${EPOCHREALTIME/./}

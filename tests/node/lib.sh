@@ -419,12 +419,14 @@ node_remove_pods() {
     [ "${#ids[@]}" -eq 0 ] || { node_cri stop "${ids[@]}" && node_cri remove "${ids[@]}"; }
 }
 
-# kill -9 of containerd alone: `systemctl kill` would take its shims along.
+# kill -9 of containerd alone: `systemctl kill` would take its shims along. Until
+# systemd knows, the unit is active and a start of it does nothing.
 node_crash() {
     local pid
     pid=$(node_property MainPID)
-    [ "$pid" -gt 0 ] && node_run kill -KILL "$pid"
+    [ "$pid" -gt 0 ] && node_run kill -KILL "$pid" && node_until 20 node_is_known_dead "$pid"
 }
+node_is_known_dead() { [ "$(node_property MainPID)" != "$1" ]; }
 
 # node_damage KIND [FILE]: see tests/helpers/damage.py.
 node_damage() {
