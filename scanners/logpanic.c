@@ -93,6 +93,7 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 	const struct log_line *head = &log->lines[panic->first];
 	bool foreign = false, own = is_named_own(log, panic->first), top_seen = false;
 	bool daemon = !head->after_boot || is_said_dead(log, panic->first, end);
+	bool stacked = !is_nameless(head); /* else only with a stack that shows bolt */
 
 	for (size_t i = panic->first; i < end; i++) {
 		const struct log_line *line = &log->lines[i];
@@ -108,6 +109,7 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 		panic->last = i;
 		foreign |= (line->frame & (LOG_FRAME_FOREIGN | LOG_FRAME_UNKNOWN)) != 0;
 		own |= line->frame & LOG_FRAME_OWN;
+		stacked |= line->frame & (LOG_FRAME_OWN | LOG_FRAME_BOLT);
 		daemon |= strstr(line->text, "containerd/containerd") != NULL;
 		if (!top_seen && i > panic->first && !(line->frame & LOG_FRAME_RUNTIME)) {
 			top_seen = true;
@@ -115,7 +117,7 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 			panic->bolt_on_top = line->frame & LOG_FRAME_BOLT;
 		}
 	}
-	panic->own = own && daemon && !foreign &&
+	panic->own = own && daemon && stacked && !foreign &&
 		     (head->source == LOG_CONTAINERD || head->source == LOG_SUPERVISOR ||
 		      head->source == LOG_BARE);
 }

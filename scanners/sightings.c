@@ -473,6 +473,7 @@ static bool is_noise(const char *text)
 		"no network config found in",
 		"has been deprecated",
 		"is deprecated",
+		"is not unpacked",
 		"itialize a tracing processor",
 		"init tracing processor",
 		"will be removed in",

@@ -13,14 +13,24 @@ field() { # NAME: a member of the JSON on stdin
 
 text=$("$tool" triage "$panic")
 like "text names the verdict" "$text" 'verdict:  quarantine-root'
-like "text names the rule" "$text" 'rule:     log-bolt-panic \(bolt-corrupt\)'
+like "text names the rule" "$text" 'rule:     log-bolt-panic \(bolt-corrupt-meta\)'
 like "text shows the evidence" "$text" 'evidence: .*panic: invalid page type: 0: 0'
 like "text says what it would have to know" "$text" 'needs:    bolt-check'
 
 json=$("$tool" triage --format=json - <"$panic")
 is "JSON from standard input has the verdict" "$(field verdict <<<"$json")" quarantine-root
-is "JSON has the class" "$(field class <<<"$json")" bolt-corrupt
+is "JSON has the class" "$(field class <<<"$json")" bolt-corrupt-meta
 is "JSON has the starts" "$(field starts <<<"$json")" 1
+# Whatever is decided, each member is there, and a decision has its lines.
+incomplete=
+for log in "$fixtures"/*.log; do
+    json=$("$tool" triage --format=json "$log")
+    for member in verdict rule class what evidence needs starts shown_in cut; do
+        grep -q "^  \"$member\": ." <<<"$json" || incomplete+="$log: $member "
+    done
+    [[ $log == */log-undecided.* ]] || ! grep -q '"evidence": \[\]' <<<"$json" || incomplete+="$log: lines "
+done
+is "JSON is complete for every fixture" "$incomplete" ""
 is "hands-off says why" \
     "$("$tool" triage --format=json "$fixtures/log-no-space.quota.log" | field verdict)" \
     "hands-off:no space left"
