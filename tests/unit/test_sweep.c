@@ -271,6 +271,7 @@ static void test_namespace_of_another_at_its_path(void)
 {
 	cleanup_inventory struct inventory lost = { 0 };
 	struct sweep_result result = { 0 };
+	cleanup_fd int old = -EBADF;
 
 	begin(CHAIN);
 	put_plugin("bridge", "");
@@ -278,9 +279,12 @@ static void test_namespace_of_another_at_its_path(void)
 	run("ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa");
 	CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
 	CHECK_EQ(lost.sandboxes[0].link_count, 1);
-	/* Deleted and made anew, with a link of the same name and a new address. */
-	run("ip netns del cni-aaaaaaaa; while ip link show veth00000001 >/dev/null 2>&1; do sleep 0.01; done; "
-	    "ip netns add filler && ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa "
+	/* Deleted and made anew, with a link of the same name and a new address. Held
+	 * open, or the new one may be given the old one's inode number. */
+	old = open("/run/netns/cni-aaaaaaaa", O_RDONLY | O_CLOEXEC);
+	CHECK(old >= 0);
+	run("ip netns del cni-aaaaaaaa; ip link del veth00000001; "
+	    "ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa "
 	    "&& ip link set veth00000001 up");
 	CHECK_EQ(sweep_sandboxes(&config, &lost, &options, &result), 0);
 	CHECK_EQ(result.released, 1);
@@ -292,7 +296,7 @@ static void test_namespace_of_another_at_its_path(void)
 		CHECK(calls && !strstr(calls, "netns/cni-aaaaaaaa"));
 	}
 	CHECK(!exists(TASKS "/" POD));
-	run("ip netns del cni-aaaaaaaa; ip netns del filler");
+	run("ip netns del cni-aaaaaaaa");
 }
 
 /* Somebody's debugger in it, say: whoever it is, it is not lost with the pod. */
