@@ -48,6 +48,28 @@ static void show_policy(const struct facts *f, const struct output *out)
 		say(out, "policy: automatic = %s", f->config.automatic ? "yes" : "no");
 }
 
+/* Of the ladder's lower rungs: none of them helped, or containerd would start. */
+static void show_tried(const struct facts *f, const struct output *out)
+{
+	const struct {
+		bool tried;
+		const char *words;
+	} rungs[] = {
+		{ f->history.tmpmounts, "temporary mounts aside" },
+		{ f->history.deferred, "deletions out of the way" },
+		{ f->history.freed, "pods of dead and hung shims ended" },
+		{ f->history.restarted, "containerd restarted" },
+	};
+	char text[160] = "";
+
+	for (size_t i = 0; f->ledger.last_failed && i < ARRAY_SIZE(rungs); i++)
+		if (rungs[i].tried)
+			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+				       *text ? ", " : "", rungs[i].words);
+	if (*text)
+		say(out, "tried since it began to fail, and did not help: %s", text);
+}
+
 static void show_ledger(const struct facts *f, const struct output *out)
 {
 	say(out, "failed starts: %u in %s, %u by timeout (%u make a loop)%s%s%s%s%s", f->ledger.failures,
@@ -55,6 +77,7 @@ static void show_ledger(const struct facts *f, const struct output *out)
 	    *f->ledger.last_result ? "; the last start ended with " : "", f->ledger.last_result,
 	    *f->ledger.last_result ? " (" : "", f->ledger.last_status,
 	    *f->ledger.last_result ? ")" : "");
+	show_tried(f, out);
 }
 
 static void show_history(const struct facts *f, const struct output *out)
@@ -171,6 +194,9 @@ static void show_leftovers(const struct facts *f, const struct output *out)
 	    "(%s are too many)", f->leftovers.complete ? "" : "at least ",
 	    quantity_count(f->leftovers.entries).text, f->leftovers.directories,
 	    quantity_count(f->leftovers.mark).text);
+	if (f->leftovers.tried_directories)
+		say(out, "of these, %s entries in %u directories could not be moved and are not tried again",
+		    quantity_count(f->leftovers.tried_entries).text, f->leftovers.tried_directories);
 }
 
 static void show_shims(const struct facts *f, const struct output *out)

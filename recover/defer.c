@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/mounts.h"
+#include "scanners/text.h"
 
 static int state_aside(const char *ticket, char **ret)
 {
@@ -79,6 +81,7 @@ static void move_all(struct situation *s, int state_fd, int root_aside, int stat
 			report->entries += item->entries;
 		} else {
 			report->kept++;
+			report->kept_entries += item->entries;
 			log_warning("%s/%s/%s stays where it is: %s", item->plugin,
 				    log_name(item->group), log_name(item->id), strerror(-r));
 		}
@@ -115,10 +118,19 @@ static int begin(struct situation *s, const struct decision *decision, struct ti
 	return r;
 }
 
-int defer_leftovers(struct situation *s, const struct decision *decision, struct defer_report *ret)
+static void note_kept(int records_fd, const struct situation *s, const char *ticket, uint64_t entries,
+		      size_t directories)
+{
+	cleanup_free char *text = text_print("%" PRIu64 "/%zu", entries, directories);
+
+	if (records_fd < 0 || !text || history_append(records_fd, s->config.unit, "kept", ticket, text) < 0)
+		log_warning("cannot write the history; the same may be tried again");
+}
+
+static int set_aside(struct situation *s, const struct decision *decision, int records_fd,
+		     struct defer_report *ret)
 {
 	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
-	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	cleanup_fd int state_fd = dir_open_path(s->config.state);
 	cleanup_fd int root_aside = -EBADF, state_aside_fd = -EBADF;
 	cleanup_free char *aside = NULL;
@@ -150,8 +162,24 @@ int defer_leftovers(struct situation *s, const struct decision *decision, struct
 	report_note(records_fd, ticket.id, "defer",
 		    json_pack("{s:i, s:I, s:i}", "directories", (int)report.moved, "entries",
 			      (json_int_t)report.entries, "failed", (int)report.kept));
+	if (report.kept)
+		note_kept(records_fd, s, ticket.id, report.kept_entries, report.kept);
 	*ret = report;
 	return report.moved || !report.kept ? 0 : -EIO;
+}
+
+int defer_leftovers(struct situation *s, const struct decision *decision, struct defer_report *ret)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	struct defer_report report = { 0 };
+	int r = set_aside(s, decision, records_fd, &report);
+
+	/* Before the first move: all of it. */
+	if (r < 0 && report.moved + report.kept == 0)
+		note_kept(records_fd, s, "-", s->leftovers.entries, s->leftovers.count);
+	if (r == 0)
+		*ret = report;
+	return r;
 }
 
 /* What containerd would have unmounted itself; the last one mounted goes first. */

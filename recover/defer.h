@@ -16,13 +16,14 @@
 struct defer_report {
 	char id[TICKET_ID];
 	size_t moved, kept; /* kept: another one by now, or not to be moved; logged */
-	uint64_t entries;
+	uint64_t entries, kept_entries;
 };
 
 /*
  * Move the leftovers of @s aside by @decision, recorded in a ticket of their
- * own, under the lock on meta.db that @s holds. Returns 0 with @ret filled, or
- * a negative errno; what was moved until then is in the ticket.
+ * own, under the lock on meta.db that @s holds. What stays where it is is written
+ * down, for triage: it is not tried again in the same incident. Returns 0 with @ret
+ * filled, or a negative errno; what was moved until then is in the ticket.
  */
 int defer_leftovers(struct situation *s, const struct decision *decision, struct defer_report *ret);
 

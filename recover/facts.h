@@ -69,6 +69,7 @@ struct facts {
 		bool restarted; /* containerd was, for a cure, since it was last healthy */
 		bool freed; /* the state directory was, since containerd was last healthy */
 		bool tmpmounts; /* were set aside, since containerd was last healthy */
+		bool deferred; /* deletions were, since containerd was last healthy */
 	} history;
 	struct {
 		int32_t error; /* negative errno of looking at it; 0: seen */
@@ -127,6 +128,9 @@ struct facts {
 		bool excessive; /* it would take more than the policy's share of the start */
 		uint32_t directories;
 		uint64_t entries, mark;
+		/* Of these, what was to be moved in this incident and could not be. */
+		uint32_t tried_directories;
+		uint64_t tried_entries;
 	} leftovers;
 	struct {
 		bool looked, complete;

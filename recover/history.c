@@ -63,10 +63,10 @@ int history_has(int records_fd, const char *event, const char *ticket)
 	return 0;
 }
 
-/* What becomes of a quarantine later, or was about to be done. */
+/* What becomes of a quarantine later, was about to be done, or was not. */
 static bool is_no_action(const char *event)
 {
-	return strcmp(event, "purge") == 0 || strcmp(event, "begin") == 0;
+	return strcmp(event, "purge") == 0 || strcmp(event, "begin") == 0 || strcmp(event, "kept") == 0;
 }
 
 /* The last one that is @event, or with NULL the last action that names its ticket.
@@ -104,6 +104,12 @@ int history_last(int records_fd, const char *unit, const char *event, int64_t *r
 	if (r > 0)
 		*ret = last.sec;
 	return r;
+}
+
+int history_last_event(int records_fd, const char *unit, const char *event,
+		       struct history_event *ret)
+{
+	return find_last(records_fd, unit, event, ret);
 }
 
 int history_last_action(int records_fd, const char *unit, struct history_event *ret)

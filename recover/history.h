@@ -6,7 +6,8 @@
  *	1700000000 containerd.service quarantine 20231114T221320Z-1a2b meta-damaged
  *
  * The events: begin and quarantine or failed, restore, purge, defer, free-state,
- * restart.
+ * restart; kept, of a defer that left something where it was, with "<entries>/<directories>"
+ * for a rule.
  */
 #ifndef RECOVER_HISTORY_H
 #define RECOVER_HISTORY_H
@@ -32,7 +33,11 @@ struct history_event {
 	char event[32], ticket[64], rule[64];
 };
 
-/* The last event of @unit but for purges and beginnings: same results as history_last(). */
+/* The last @event of @unit: same results as history_last(). */
+int history_last_event(int records_fd, const char *unit, const char *event,
+		       struct history_event *ret);
+
+/* The last of @unit that is an action: same results as history_last(). */
 int history_last_action(int records_fd, const char *unit, struct history_event *ret);
 
 /* The same of the last quarantine of @unit, made or tried in vain: the cool-down's. */

@@ -76,7 +76,7 @@ static bool parse_line(const char *text, size_t size, struct line *ret)
 /* The start that the lines are in the middle of. */
 struct run {
 	bool open, ready, unready;
-	int64_t ready_msec;
+	int64_t ready_msec, began_sec;
 };
 
 static void push_failure(struct ledger_summary *s, const struct line *line)
@@ -90,12 +90,12 @@ static void push_failure(struct ledger_summary *s, const struct line *line)
 		s->invocation_count++;
 }
 
-static void note_failure(struct ledger_summary *s, const struct line *line,
+static void note_failure(struct ledger_summary *s, const struct run *run, const struct line *line,
 			 const struct ledger_clock *now, const struct policy *policy)
 {
 	s->last_failed = true;
 	if (s->failing_since_sec == 0)
-		s->failing_since_sec = line->realtime_sec;
+		s->failing_since_sec = run->open ? run->began_sec : line->realtime_sec;
 	if (now->boottime_msec - line->boottime_msec <= (int64_t)policy->window_sec * 1000)
 		push_failure(s, line);
 }
@@ -129,7 +129,7 @@ static void on_stopped(struct ledger_summary *s, struct run *run, const struct l
 		if (healthy)
 			forget_failures(s);
 		else if (strcmp(line->result, "success") != 0 && !(run->ready && killed_by_operator(line)))
-			note_failure(s, line, now, policy);
+			note_failure(s, run, line, now, policy);
 	}
 	memcpy(s->last_result, line->result, LEDGER_WORD);
 	memcpy(s->last_code, line->code, LEDGER_WORD);
@@ -147,7 +147,7 @@ static void on_unready(struct ledger_summary *s, struct run *run, const struct l
 		return;
 	run->unready = true;
 	memcpy(s->unready, line->result, LEDGER_WORD);
-	note_failure(s, line, now, policy);
+	note_failure(s, run, line, now, policy);
 }
 
 static void on_line(struct ledger_summary *s, struct run *run, const struct line *line,
@@ -158,7 +158,7 @@ static void on_line(struct ledger_summary *s, struct run *run, const struct line
 		s->attempts++;
 		s->in_start = true;
 		s->up = false;
-		*run = (struct run){ .open = true };
+		*run = (struct run){ .open = true, .began_sec = line->realtime_sec };
 		break;
 	case LEDGER_READY:
 		s->in_start = false;

@@ -47,7 +47,8 @@ struct ledger_summary {
 	unsigned attempts; /* starts since boot, or as far back as the ledger goes */
 	unsigned failures; /* failed starts in the window, since the last healthy stretch */
 	unsigned timeouts; /* of these, how many ran into the unit's start timeout */
-	int64_t failing_since_sec; /* unix time of the first failure since the last healthy stretch, or 0 */
+	/* Unix time at which the first start that failed since the last healthy stretch began, or 0. */
+	int64_t failing_since_sec;
 	bool last_failed;  /* the last start that ended was a failure */
 	bool in_start;	   /* the last line is an attempt: neither READY nor ended yet */
 	bool up; /* READY and not ended */

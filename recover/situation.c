@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,27 @@ static bool was_tried(const struct situation *s, int records_fd, const char *eve
 	return r < 0 || (r > 0 && s->ledger.failing_since_sec > 0 && last >= s->ledger.failing_since_sec);
 }
 
+/* What of the leftovers could not be moved when that was tried last, in this incident. */
+static void look_at_kept(struct situation *s, int records_fd)
+{
+	struct facts *f = &s->facts;
+	struct history_event kept;
+	uint64_t entries;
+	uint32_t directories;
+	int64_t done = 0;
+
+	if (s->ledger.failing_since_sec == 0 ||
+	    history_last_event(records_fd, s->config.unit, "kept", &kept) <= 0 ||
+	    kept.sec < s->ledger.failing_since_sec ||
+	    sscanf(kept.rule, "%" SCNu64 "/%" SCNu32, &entries, &directories) != 2)
+		return;
+	/* One that left nothing behind came later. */
+	if (history_last(records_fd, s->config.unit, "defer", &done) > 0 && done > kept.sec)
+		return;
+	f->leftovers.tried_entries = entries;
+	f->leftovers.tried_directories = directories;
+}
+
 /* A history that cannot be read may hold a quarantine made a minute ago. */
 static void look_at_history(struct situation *s, int records_fd)
 {
@@ -137,6 +159,8 @@ static void look_at_history(struct situation *s, int records_fd)
 	f->history.freed = was_tried(s, records_fd, "free-state");
 	f->history.restarted = was_tried(s, records_fd, "restart");
 	f->history.tmpmounts = was_tried(s, records_fd, "tmpmounts");
+	f->history.deferred = was_tried(s, records_fd, "defer");
+	look_at_kept(s, records_fd);
 	r = history_last_quarantine(records_fd, s->config.unit, &last);
 	if (r == 0)
 		return;

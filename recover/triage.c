@@ -197,14 +197,19 @@ static bool always(const struct facts *f)
 }
 
 /* More than could be counted in time are too many once a start has timed out: it
- * had no more time than that, or the disk is slow for it, too. */
+ * had no more time than that, or the disk is slow for it, too. What could not be
+ * moved in this incident is not tried again: only what came on top of it counts. */
 static bool slow_deletions(const struct facts *f)
 {
 	bool timed_out = f->ledger.last_failed && f->ledger.timeouts > 0;
+	uint64_t tried = f->leftovers.tried_entries;
 
-	return f->leftovers.looked &&
-	       (f->leftovers.excessive ||
-		(timed_out && !f->leftovers.complete && f->leftovers.directories > 0));
+	if (!f->leftovers.looked)
+		return false;
+	if (f->leftovers.excessive && (tried == 0 || f->leftovers.entries >= f->leftovers.mark + tried))
+		return true;
+	return timed_out && !f->leftovers.complete &&
+	       f->leftovers.directories > f->leftovers.tried_directories;
 }
 
 static bool log_says(const struct facts *f, uint32_t verdict)

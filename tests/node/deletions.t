@@ -49,6 +49,36 @@ ok "and purged when its time has come" node_run containerd-recover purge --urgen
 fails "nothing of it is left" test -e "$aside"
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
 
+# ---- what cannot be moved ----------------------------------------------------
+
+# Once in an incident, whatever it is that keeps containerd from starting; what is
+# new is moved all the same.
+tries() { node_log -u containerd | grep -c 'rule slow-deletions)'; }
+failed_four_times() { [ "$(node_log -u containerd | grep -c 'Control process exited')" -ge $((exits + 4)) ]; }
+tasks=$root/io.containerd.runtime.v2.task/k8s.io
+node_policy '[quarantine]' 'grace = 1h' '[leftovers]' 'usec_per_entry = 100000'
+"$BUILD/tests/helpers/filltree" "$tasks/stuck" 2000 100
+chattr +i "$tasks/stuck"
+exits=$(node_log -u containerd | grep -c 'Control process exited')
+before=$(tries)
+node_unit fails 'ExecStartPre=/bin/false'
+node_crash
+ok "containerd fails, again and again" node_until 30 failed_four_times
+is "its leftover is tried once" "$(($(tries) - before))" 1
+like "and the journal says why it stays" "$(node_log -u containerd)" "k8s.io/stuck stays where it is: Operation not permitted"
+like "plan says what was tried" "$(node_run containerd-recover plan)" "did not help: deletions out of the way"
+"$BUILD/tests/helpers/filltree" "$tasks/new" 2000 100
+is_aside() { [ ! -e "$tasks/new" ]; }
+ok "a new one is moved" node_until 20 is_aside
+ok "the first is as it was" test -d "$tasks/stuck/__pycache__0"
+chattr -i "$tasks/stuck"
+rm -r "$tasks/stuck" "$NODE/root/etc/systemd/system/containerd.service.d/fails.conf"
+node_run systemctl daemon-reload
+ok "containerd answers CRI again" node_ready 30
+node_policy '[quarantine]' 'grace = 0s'
+ok "what was moved is purged" node_run containerd-recover purge --urgent
+is "the pods run on" "$(node_cri list | grep -c old-)" 5
+
 # ---- stuck tmpmounts ---------------------------------------------------------
 
 timeouts() { node_log -u containerd | grep -c 'start operation timed out'; }

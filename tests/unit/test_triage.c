@@ -300,6 +300,37 @@ static void test_uncounted_leftovers_go_once_a_start_timed_out(void)
 	CHECK_STR(rule_of(&f), "healthy");
 }
 
+/* What could not be moved is not tried again in the same incident, and does not stand
+ * before the other rungs; what comes on top of it is. */
+static void test_leftovers_that_stay_are_tried_once(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.ledger.last_failed = true;
+	f.leftovers = (typeof(f.leftovers)){ .looked = true, .complete = true, .excessive = true,
+					     .directories = 2, .entries = 3000, .mark = 1000 };
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	f.history.deferred = true; /* and all of it was moved: these are new */
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	f.leftovers.tried_directories = 2;
+	f.leftovers.tried_entries = 3000;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.leftovers.entries = 2000; /* containerd came on with it */
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.leftovers.entries = 3999; /* a little more is not too much */
+	f.leftovers.directories = 3;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.leftovers.entries = 4000;
+	CHECK_STR(rule_of(&f), "slow-deletions");
+
+	/* And where counting does not end. */
+	f.leftovers.excessive = f.leftovers.complete = false;
+	CHECK_STR(rule_of(&f), "slow-deletions");
+	f.leftovers.directories = 2;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+}
+
 /* A crash loop whose log alone speaks; each case takes one of its conditions away. */
 static struct facts logged(void)
 {
@@ -475,6 +506,7 @@ int main(void)
 	RUN(test_no_cri_needs_damage_to_be_restarted_for);
 	RUN(test_each_cause_vetoes);
 	RUN(test_uncounted_leftovers_go_once_a_start_timed_out);
+	RUN(test_leftovers_that_stay_are_tried_once);
 	RUN(test_what_a_fresh_root_would_hurt_hides_no_cure);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
