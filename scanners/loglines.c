@@ -262,7 +262,24 @@ static char *message_of(const json_t *object)
 }
 
 /*
- * One object of journalctl -o json, or of docker's json-file. Returns 1 if it was
+ * A line with its writer's name that a collector put into a member of its own
+ * object. Without the name it could be anybody's. NULL if @object is no such.
+ */
+static const char *collected_line(const json_t *object)
+{
+	const char *line = string_of(object, "message");
+	struct log_prefix prefix;
+
+	if (!line)
+		line = string_of(object, "log");
+	if (!line)
+		return NULL;
+	log_prefix_split(line, &prefix);
+	return prefix.sender_size > 0 && prefix.pid != 0 ? line : NULL;
+}
+
+/*
+ * One object of journalctl -o json, of docker's json-file, or of a log collector. Returns 1 if it was
  * one, 0 if not, or -ENOMEM.
  */
 static int add_journal_json(struct log *log, const char *line, size_t size)
@@ -280,6 +297,9 @@ static int add_journal_json(struct log *log, const char *line, size_t size)
 	};
 	const char *logged = string_of(object, "stream") ? string_of(object, "log") : NULL;
 	int r = 0;
+
+	if (!logged && !message)
+		logged = collected_line(object);
 
 	if (!entry.invocation)
 		entry.invocation = string_of(object, "INVOCATION_ID");

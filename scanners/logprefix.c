@@ -106,6 +106,27 @@ static const char *skip_brackets(const char *s)
 	return s;
 }
 
+/* "Nov 23 10:15:01 " of a log that was logged once more, with a time of its own in front. */
+static const char *skip_syslog_time(const char *s)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	enum { MONTH = 3, DAY_MAX = 2 };
+	const char *clock = s + MONTH;
+	size_t digit_count;
+
+	for (const char *month = months;; month += MONTH) {
+		if (!*month)
+			return NULL;
+		if (strncmp(s, month, MONTH) == 0)
+			break;
+	}
+	clock += strspn(clock, " ");
+	digit_count = strspn(clock, "0123456789");
+	if (digit_count == 0 || digit_count > DAY_MAX || clock[digit_count] != ' ')
+		return NULL;
+	return skip_clock(clock + digit_count + 1);
+}
+
 /* "tag: " or "host tag: " at @s. */
 static bool split_host_and_tag(const char *s, struct log_prefix *ret)
 {
@@ -143,6 +164,9 @@ static void split_behind_time(const char *s, struct log_prefix *ret)
 
 	s = skip_brackets(s);
 	s += strspn(s, " \t");
+	behind = skip_syslog_time(s);
+	if (behind)
+		s = behind + strspn(behind, " ");
 	ret->rest = s;
 	if (split_host_and_tag(s, ret))
 		return;
@@ -252,6 +276,8 @@ void log_prefix_split(const char *line, struct log_prefix *ret)
 {
 	const char *s = line + strspn(line, " \t"), *behind;
 
+	if (*s == '"' && (skip_syslog_time(s + 1) || digits(s + 1, 4))) /* a list's item, quoted */
+		s++;
 	*ret = (struct log_prefix){ .host = "", .sender = "", .rest = line };
 	if (split_rfc5424(s, ret))
 		return;

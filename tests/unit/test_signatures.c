@@ -365,6 +365,17 @@ static void test_who_panics(void)
 		{ "<30>1 2026-11-23T10:15:01.003Z n containerd 1 - [x \"panic: invalid page type: 0: 0\n", false },
 		{ "\xef\xbb\xbfNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
 		{ "\x1b[0;1;39mNov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\x1b[0m\n", true },
+		/* logged once more, quoted in a list, or collected */
+		{ "2026-11-23T10:15:01.1Z Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
+		{ "2026-11-23T10:15:01.1Z Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "2026-11-23T10:15:01.1Z Nov 23 10:15: n containerd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "2026-11-23T10:15:01.1Z Nov 233 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "    \"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\",\n", true },
+		{ "    \"Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\",\n", false },
+		{ "{\"message\":\"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\"}\n", true },
+		{ "{\"log\":\"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\"}\n", true },
+		{ "{\"message\":\"Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\"}\n", false },
+		{ "{\"message\":\"panic: invalid page type: 0: 0\"}\n", false },
 		/* a process that becomes containerd */
 		{ "Nov 23 10:15:01 n env[1]: containerd: x\nNov 23 10:15:01 n env[1]: panic: invalid page type: 0: 0\n", true },
 		{ "Nov 23 10:15:01 n env[1]: containerd: x\nNov 23 10:15:01 n env[2]: panic: invalid page type: 0: 0\n", false },
