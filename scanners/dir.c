@@ -12,37 +12,46 @@
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
-static int same_mount(int a, int b)
+/* What an O_PATH fd stands for, for good. */
+static int reopen(int path_fd, int flags)
 {
-	uint64_t ida = 0, idb = 0;
-	int r;
+	char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 
-	r = dir_mount_id(a, &ida);
+	if (flags & O_DIRECTORY)
+		return openat(path_fd, ".", flags);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	return open(link, flags & ~O_NOFOLLOW); /* of a symbolic link: ELOOP all the same */
+}
+
+int dir_open_on_mount(int dirfd, const char *name, int flags, uint64_t mount_id)
+{
+	cleanup_fd int path_fd = -EBADF;
+	uint64_t id = 0;
+	int fd, r;
+
+	if (strchr(name, '/') || strcmp(name, "..") == 0)
+		return -EXDEV;
+	path_fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (path_fd < 0)
+		return -errno;
+	r = dir_mount_id(path_fd, &id);
 	if (r < 0)
 		return r;
-	r = dir_mount_id(b, &idb);
-	if (r < 0)
-		return r;
-	return ida == idb;
+	if (id != mount_id)
+		return -EXDEV;
+	if (flags & O_PATH)
+		return take_fd(&path_fd);
+	fd = reopen(path_fd, flags);
+	return fd < 0 ? -errno : fd;
 }
 
 /* For kernels without openat2, with the same refusals. */
 static int open_beneath_checked(int dirfd, const char *name, int flags)
 {
-	cleanup_fd int fd = -EBADF;
-	int r;
+	uint64_t id = 0;
+	int r = dir_mount_id(dirfd, &id);
 
-	if (strchr(name, '/') || strcmp(name, "..") == 0)
-		return -EXDEV;
-	fd = openat(dirfd, name, flags);
-	if (fd < 0)
-		return -errno;
-	r = same_mount(dirfd, fd);
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return -EXDEV;
-	return take_fd(&fd);
+	return r < 0 ? r : dir_open_on_mount(dirfd, name, flags, id);
 }
 
 static int open_beneath(int dirfd, const char *name, int flags, uint64_t resolve)

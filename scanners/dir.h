@@ -13,7 +13,8 @@
 /*
  * Open the directory at the single name @name below @dirfd: O_NOFOLLOW, and
  * without crossing a mount (openat2 RESOLVE_NO_XDEV|NO_SYMLINKS|BENEATH; where
- * there is no openat2, device and mount id are compared instead).
+ * there is no openat2, dir_open_on_mount()). The server of what is mounted there
+ * is not asked for anything.
  *
  * Returns an fd, or a negative errno: -ELOOP or -ENOTDIR for a link, -EXDEV
  * for a mount point.
@@ -28,6 +29,15 @@ int dir_open_beneath(int dirfd, const char *name);
  * Returns 0, or a negative errno with @ret undefined: -EXDEV for a mount point.
  */
 int dir_stat_beneath(int dirfd, const char *name, unsigned mask, struct statx *ret);
+
+/*
+ * For kernels without openat2: open the single name @name below @dirfd with @flags
+ * if it is on the mount @mount_id. It is looked up without being opened first
+ * (O_PATH), and the mount ids are compared by what the kernel knows, so that a
+ * server that is gone cannot hold this up; NFS alone may be asked whether its
+ * root still stands. Returns an fd, or a negative errno: -EXDEV for a mount point.
+ */
+int dir_open_on_mount(int dirfd, const char *name, int flags, uint64_t mount_id);
 
 /*
  * Open the directory at @path, links in it followed: for paths of the

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SILENTFS_REQUEST = 256 * 1024 };
@@ -33,7 +34,7 @@ static inline int silentfs_answer_init(int fd)
 }
 
 /*
- * Mount one at @path, of type "fuse", or "fuseblk" with @source a block device:
+ * Mount one at @path, a directory or a file, of type "fuse", or "fuseblk" with @source a block device:
  * the last unmount of that one waits for the server. Returns the server's fd, to
  * be held open and never read, or a negative errno.
  */
@@ -41,11 +42,12 @@ static inline int silentfs_mount(const char *path, const char *type, const char 
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC), r;
 	char options[128];
+	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 || stat(path, &st) < 0)
 		return -errno;
-	(void)snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0%s", fd,
-		       strcmp(type, "fuseblk") == 0 ? ",blksize=512" : "");
+	(void)snprintf(options, sizeof(options), "fd=%d,rootmode=%o,user_id=0,group_id=0%s", fd,
+		       st.st_mode & S_IFMT, strcmp(type, "fuseblk") == 0 ? ",blksize=512" : "");
 	r = mount(source, path, type, MS_NODEV | MS_NOSUID, options) < 0 ? -errno :
 									  silentfs_answer_init(fd);
 	if (r == 0)

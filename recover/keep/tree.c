@@ -64,25 +64,15 @@ static void left(const struct walk *w, int error)
 static int open_file(int dirfd, const char *name)
 {
 	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC;
-	uint64_t here, there;
 	int fd = sys_openat2(dirfd, name, (uint64_t)flags, 0,
 			     RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+	uint64_t here;
 	int r;
 
 	if (fd != -ENOSYS)
 		return fd;
-	fd = openat(dirfd, name, flags);
-	if (fd < 0)
-		return -errno;
 	r = dir_mount_id(dirfd, &here);
-	if (r == 0)
-		r = dir_mount_id(fd, &there);
-	if (r == 0 && here != there)
-		r = -EXDEV;
-	if (r == 0)
-		return fd;
-	(void)close(fd);
-	return r;
+	return r < 0 ? r : dir_open_on_mount(dirfd, name, flags, here);
 }
 
 static int enter(struct walk *w, int dirfd, int fd)

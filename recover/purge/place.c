@@ -48,26 +48,10 @@ int place_init(int fd, struct place *ret)
 	return 0;
 }
 
-static int open_checked(const struct place *place, int dirfd, const char *name, int flags)
-{
-	cleanup_fd int fd = openat(dirfd, name, flags);
-	uint64_t id;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = dir_mount_id(fd, &id);
-	if (r < 0)
-		return r;
-	if (id != place->mount_id)
-		return -EXDEV;
-	return take_fd(&fd);
-}
-
 static int open_inside(const struct place *place, int dirfd, const char *name, int flags)
 {
 	if (!place->has_openat2)
-		return open_checked(place, dirfd, name, flags);
+		return dir_open_on_mount(dirfd, name, flags, place->mount_id);
 	return sys_openat2(dirfd, name, (uint64_t)flags, 0, RESOLVE_INSIDE);
 }
 

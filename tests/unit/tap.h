@@ -42,6 +42,12 @@ const char *tap_tmpdir(const char *base);
  */
 void tap_private_mounts(void);
 
+/*
+ * From here on the kernel says ENOSYS to the system call @number, as an older one
+ * or a sandbox does. Returns 0, or a negative errno.
+ */
+int tap_refuse(unsigned number);
+
 #define CHECK(x) tap_check((x), __FILE__, __LINE__, #x)
 #define CHECK_EQ(got, want) \
 	tap_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got " == " #want)

@@ -1,9 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -467,21 +464,6 @@ static void test_eta_says_what_it_knows(void)
 	CHECK(!purge_eta(&p, &low, &high));
 }
 
-static int refuse(unsigned number)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = ARRAY_SIZE(code), .filter = code };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
-}
-
 static void run_all(const char *suffix, bool long_ones)
 {
 #define CASE(test) { test, #test, false }
@@ -521,7 +503,7 @@ static void run_all(const char *suffix, bool long_ones)
 
 static void test_kernel_without_openat2(void)
 {
-	CHECK_EQ(refuse(SYS_openat2), 0);
+	CHECK_EQ(tap_refuse(SYS_openat2), 0);
 	CHECK_EQ(dir_open_beneath(tmp, "absent"), -ENOENT);
 }
 
@@ -530,7 +512,7 @@ static void test_kernel_without_statx(void)
 {
 	uint64_t id = 0;
 
-	CHECK_EQ(refuse(SYS_statx), 0);
+	CHECK_EQ(tap_refuse(SYS_statx), 0);
 	CHECK_EQ(dir_mount_id(tmp, &id), 0);
 	CHECK(id != 0);
 }
