@@ -494,30 +494,43 @@ bool sighting_has_problem(const struct sighting *s)
 	return false;
 }
 
-static bool says_exit(const struct log_line *line)
+/* Does systemd say that containerd itself failed? */
+static bool says_failure(const struct log_line *line)
 {
-	return line->source == LOG_SYSTEMD && (strstr(line->text, "ain process exited") ||
-					       strstr(line->text, "ailed with result"));
+	static const char *const words[] = { "result 'exit-code'", "result 'core-dump'", "code=dumped" };
+
+	return line->source == LOG_SYSTEMD &&
+	       (has_any(line->text, words, ARRAY_SIZE(words)) ||
+		(strstr(line->text, "ain process exited, code=exited") && !strstr(line->text, "status=0")));
+}
+
+/* Does systemd say that the start was ended by others, or by itself? */
+static bool says_ended_by_others(const struct log_line *line)
+{
+	static const char *const words[] = { "timed out", "code=killed", "result 'signal'",
+					     "result 'watchdog'", "result 'timeout'", "oom-kill", "Stopping" };
+
+	return line->source == LOG_SYSTEMD && has_any(line->text, words, ARRAY_SIZE(words));
 }
 
 /*
- * All that a start which came to an end complains of is missing checkpoints; or
- * somebody took pains to quote just that. (As one warning among others, or of a
- * start that goes on, it is nothing: CRI continues with an unknown status.)
+ * All that a start which failed complains of is missing checkpoints; or somebody
+ * took pains to quote just that. (As one warning among others, or of a start that
+ * goes on or was ended, it is nothing: CRI continues with an unknown status.)
  */
 bool sees_container_status(const struct sighting *s, struct signature_evidence *evidence)
 {
-	bool seen = false, ended = false, more = false;
+	bool seen = false, failed = false, more = false;
 
-	if (sighting_booted(s))
+	if (sighting_works(s))
 		return false;
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
 
-		if (line->source == LOG_SYSTEMD && strstr(line->text, "timed out"))
+		if (says_ended_by_others(line))
 			return false;
-		ended |= says_exit(line);
-		more |= line->source == LOG_CONTAINERD && !is_problem(line);
+		failed |= says_failure(line);
+		more |= !is_problem(line);
 		if (!is_problem(line))
 			continue;
 		if (!strstr(line->text, "Failed to load container status for") ||
@@ -526,7 +539,7 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 		seen = true;
 		sighting_keep(evidence, i);
 	}
-	return seen && (ended || !more);
+	return seen && (failed || !more);
 }
 
 /* Go's runtime gives up: "fatal error: …" of any kind but a page that could not be read. */

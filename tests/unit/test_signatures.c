@@ -405,6 +405,33 @@ static void test_who_panics(void)
 			printf("# %s", cases[i].log);
 }
 
+#define STATUS_GONE                                                                          \
+	"Nov 23 10:15:01 n containerd[1]: time=\"x\" level=warning msg=\"Failed to load container " \
+	"status for \\\"a\\\"\" error=\"open /r/a/status: no such file or directory\"\n"
+#define SYSTEMD(text) "Nov 23 10:15:01 n systemd[1]: containerd.service: " text "\n"
+
+/* A missing checkpoint counts only where nothing else ended the start. */
+static void test_who_ended_a_start_without_checkpoints(void)
+{
+	static const struct {
+		const char *log;
+		bool quarantine;
+	} cases[] = {
+		{ STATUS_GONE, true },
+		{ STATUS_GONE SYSTEMD("Main process exited, code=exited, status=1/FAILURE"), true },
+		{ STATUS_GONE SYSTEMD("Main process exited, code=exited, status=0/SUCCESS"), false },
+		{ STATUS_GONE SYSTEMD("Main process exited, code=killed, status=9/KILL"), false },
+		{ STATUS_GONE SYSTEMD("Failed with result 'signal'."), false },
+		{ STATUS_GONE SYSTEMD("Failed with result 'watchdog'."), false },
+		{ STATUS_GONE "Nov 23 10:15:01 n kubelet[9]: I1123 SyncLoop\n", false },
+		{ STATUS_GONE "Nov 23 10:15:01 n containerd[1]: level=info msg=\"RunPodSandbox for a\"\n", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (!CHECK_EQ(judge(cases[i].log).verdict == SIGNATURE_QUARANTINE, cases[i].quarantine))
+			printf("# %s", cases[i].log);
+}
+
 static void test_systemd_given_apart(void)
 {
 	static const struct {
@@ -552,6 +579,7 @@ int main(void)
 	RUN(test_a_cut_line_asks_for_no_fresh_root);
 	RUN(test_an_ignored_command_is_no_cause);
 	RUN(test_who_panics);
+	RUN(test_who_ended_a_start_without_checkpoints);
 	RUN(test_systemd_given_apart);
 	RUN(test_evidence_is_the_deciding_line);
 	RUN(test_an_empty_log_decides_nothing);
