@@ -165,7 +165,11 @@ fails "and it fails" keep "$id" --dry-run --pod default/nobody
 ok "a layer to a directory" keep "$id" --pod "$pod" --to "$base/a/layer"
 copy=$(find "$base/a/layer" -mindepth 2 -type d -name layer)
 is "overlayfs's own marks stay" "$(tree "$copy")" "$(tree "$layer")"
-ok "a layer to an archive" keep "$id" --pod "$pod" --to "$base/a/layer.tar"
+keep "$id" --pod "$pod" --dry-run --format=json >"$base/dry.json"
+keep "$id" --pod "$pod" --to "$base/a/layer.tar" --format=json >"$base/done.json"
+is "a layer to an archive" "$?" 0
+is "its JSON has the fields of the man page" \
+    "$(/usr/bin/python3 "$top/tests/helpers/jsondoc.py" "$top/docs/containerd-recover.8" keep "$base"/{dry,done}.json)" ""
 listed=$(tar -tf "$base/a/layer.tar")
 like "a whiteout is OCI's" "$listed" '/layer/\.wh\.gone'
 like "an opaque directory too" "$listed" '/layer/opaque/\.wh\.\.wh\.\.opq'

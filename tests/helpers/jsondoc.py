@@ -4,7 +4,7 @@
 usage: jsondoc.py PAGE SUBSECTION,... FILE...
 
 SUBSECTION is one of the page's section JSON; all FILEs together have every field
-of it. Prints what differs, a line each, and nothing if nothing does.
+of it that may not be absent. Prints what differs, a line each, and nothing if nothing does.
 """
 
 import json
@@ -20,7 +20,7 @@ def read_page(page, subsections):
         if line.startswith(".Sh "):
             section, subsection = line.split()[1], None
         elif line.startswith(".Ss "):
-            subsection = line.split()[1]
+            subsection = line[4:].strip().replace("\\-", "-")
         match = re.match(r"\.It Va (\S+) Pq (.+)$", line)
         if match and section == "JSON" and subsection in subsections:
             fields[match[1]] = set(match[2].split(" or "))
@@ -54,7 +54,7 @@ if not fields:
 for path in sorted(seen.keys() | fields.keys()):
     if path not in fields:
         print(path, "is not documented")
-    elif path not in seen:
+    elif path not in seen and "absent" not in fields[path]:
         print(path, "is documented and was not printed")
-    elif not seen[path] <= fields[path]:
+    elif path in seen and not seen[path] <= fields[path]:
         print(path, "is", ", ".join(sorted(seen[path] - fields[path])), "and not documented so")

@@ -74,6 +74,7 @@ is "the user's file is in the copy" "$(cat "$kept")" "the user's"
 like "under its pod's name" "$kept" "/kept/[a-z0-9-]*/old-0/[a-z0-9-]*$container/volumes/"
 is "and in the archive" "$(tar --wildcards -xOf "$(node_path /var/lib/kept.tar.zst)" "*$container/volumes/*/file" 2>/dev/null)" "the user's"
 like "the report tells of the copies" "$(report)" "copied to /var/lib/kept, .*copied to /var/lib/kept.tar.zst"
+report --format=json >"$NODE/quarantine.json"
 like "with the layer" "$(tar -tf "$(node_path /var/lib/kept.tar.zst)" 2>/dev/null)" "$container/layer/"
 
 # What purge may delete, and when.
@@ -108,6 +109,9 @@ like "with the images it had" "$(node_cri images)" "test.local/volume:1"
 is "and the pods, which were killed" "$(node_cri list | cut -d' ' -f2,3 | sort)" $'old-0 notready\nold-1 notready\nold-2 notready'
 is "the report is of the restore" "$(field "r['event'], r['state']")" "restore restored"
 like "which says so" "$(report)" "Done: the old data root was put back"
+report --format=json >"$NODE/restore.json"
+is "the reports' JSON has the fields of the man page" \
+    "$(/usr/bin/python3 "$node_helpers/jsondoc.py" "$node_top/docs/containerd-recover.8" 'status --last' "$NODE"/{quarantine,restore}.json)" ""
 fails "a second time there is nothing to restore" node_run containerd-recover restore --yes "$id"
 
 # What stood between is a quarantine as any other, and comes back in turn.

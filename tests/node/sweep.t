@@ -133,6 +133,9 @@ start=${EPOCHREALTIME/./}
 node_run containerd-recover sweep --yes --format=json >"$NODE/swept"
 is "sweep --yes" "$?" 0
 diag "$lost and one swept in $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+echo "$dry" >"$NODE/dry"
+is "its JSON has the fields of the man page" \
+    "$(/usr/bin/python3 "$node_helpers/jsondoc.py" "$node_top/docs/containerd-recover.8" sweep "$NODE"/{dry,swept})" ""
 is "it says what it released" "$(/usr/bin/python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["released"], s["failed"])' <"$NODE/swept")" "$((lost + 1)) 0"
 node_run touch /run/stop
 wait "$reach"
