@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "recover/log.h"
-#include "recover/progress.h"
+#include "recover/stopwatch.h"
 #include "recover/unit.h"
 #include "scanners/cleanup.h"
 #include "scanners/cri.h"

@@ -15,9 +15,9 @@
 #include "recover/defer.h"
 #include "recover/incident.h"
 #include "recover/log.h"
-#include "recover/progress.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
+#include "recover/stopwatch.h"
 #include "scanners/cleanup.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
@@ -79,7 +79,7 @@ static void print_report(const struct incident_report *report)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
-		stage_print(shown[i].words, report->msec[shown[i].stage] / 1000.0);
+		stopwatch_print_sec(shown[i].words, report->msec[shown[i].stage] / 1000.0);
 }
 
 /* Rung 1 is enough: images, containers and pods stay. */
@@ -152,7 +152,7 @@ static int act(const struct cli *cli, const struct config *config, const struct 
 		return EXIT_HANDS_OFF;
 	if (r < 0)
 		return EXIT_FAILED;
-	stage_print("in all", stopwatch_sec(&whole));
+	stopwatch_print_sec("in all", stopwatch_sec(&whole));
 	if (*report.id)
 		printf("The old data root is quarantine %s; `containerd-recover restore %s` puts it back "
 	       "until its purge begins.\n", report.id, report.id);

@@ -17,11 +17,11 @@
 #include "recover/in_use.h"
 #include "recover/incident.h"
 #include "recover/log.h"
-#include "recover/progress.h"
 #include "recover/quarantine.h"
 #include "recover/report_store.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
+#include "recover/stopwatch.h"
 #include "recover/unit.h"
 #include "scanners/cleanup.h"
 
@@ -361,6 +361,6 @@ int restore_command(int argc, char **argv)
 		stopwatch_print(&watch, "put the old data root back");
 	if (bring_up(&s.config) < 0 || r < 0)
 		return EXIT_FAILED;
-	stage_print("in all", stopwatch_sec(&whole));
+	stopwatch_print_sec("in all", stopwatch_sec(&whole));
 	return EXIT_OK;
 }

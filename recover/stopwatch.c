@@ -1,4 +1,4 @@
-#include "recover/progress.h"
+#include "recover/stopwatch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,7 @@ double stopwatch_sec(const struct stopwatch *watch)
 	       (double)(now.tv_nsec - watch->since.tv_nsec) / 1e9;
 }
 
-void stage_print(const char *what, double sec)
+void stopwatch_print_sec(const char *what, double sec)
 {
 	static const char dots[] = "............................................";
 	size_t len = strlen(what);
@@ -30,6 +30,6 @@ void stage_print(const char *what, double sec)
 
 void stopwatch_print(struct stopwatch *watch, const char *what)
 {
-	stage_print(what, stopwatch_sec(watch));
+	stopwatch_print_sec(what, stopwatch_sec(watch));
 	stopwatch_start(watch);
 }

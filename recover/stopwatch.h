@@ -3,8 +3,8 @@
  *
  *	stop containerd .......... 0.31 s
  */
-#ifndef RECOVER_PROGRESS_H
-#define RECOVER_PROGRESS_H
+#ifndef RECOVER_STOPWATCH_H
+#define RECOVER_STOPWATCH_H
 
 #include <stdbool.h>
 #include <time.h>
@@ -20,6 +20,6 @@ double stopwatch_sec(const struct stopwatch *watch);
 void stopwatch_print(struct stopwatch *watch, const char *what);
 
 /* The same with a time that somebody else took. */
-void stage_print(const char *what, double sec);
+void stopwatch_print_sec(const char *what, double sec);
 
 #endif
