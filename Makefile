@@ -156,7 +156,7 @@ layers-of-debug: $(SCANNERS) $(B)/recover/triage.o
 	@echo "  LAYERS"
 	$(Q)! nm -uP $(filter-out $(B)/scanners/sys.o,$(SCANNERS)) | grep -wE '$(MUTATORS)'
 	$(Q)! nm -uP $(B)/scanners/sys.o | grep -wE '$(MUTATORS)' | grep -vw syscall
-	$(Q)! grep -n 'syscall(' scanners/sys.c | grep -vE 'SYS_openat2|SYS_ioctl, fd, FS_IOC_FIEMAP'
+	$(Q)! grep -n 'syscall(' scanners/sys.c | grep -vE 'SYS_openat2|SYS_ioctl, fd, (FS_IOC_FIEMAP|BTRFS_IOC_INO_LOOKUP)'
 	$(Q)! nm -uP $(B)/recover/triage.o | grep .
 	$(Q)! grep -n 'include "recover/' scanners/*.[ch]
 

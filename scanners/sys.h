@@ -23,4 +23,11 @@ int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint
 struct fiemap;
 int sys_fiemap(int fd, struct fiemap *map);
 
+/*
+ * ioctl(2) BTRFS_IOC_INO_LOOKUP: is there an inode @inode in the subvolume of
+ * @fd? Returns 0, or a negative errno: -ENOENT if not, -EPERM without
+ * CAP_SYS_ADMIN, -ENAMETOOLONG for one that lies very deep.
+ */
+int sys_btrfs_ino_lookup(int fd, uint64_t inode);
+
 #endif

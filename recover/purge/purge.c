@@ -34,7 +34,7 @@ enum {
  * number is found out. ext4 keeps all processors busy, and where its directories
  * cannot be read ahead, more hide the waiting for them. xfs and btrfs with all in
  * memory lose a third with two workers, each waiting for the other's locks; on
- * btrfs two gain nothing from the disk either.
+ * btrfs two gain nothing from the disk either, whose tree is read ahead.
  */
 static unsigned workers_start(const struct crew *crew)
 {
@@ -285,6 +285,8 @@ static int setup(struct purge *purge, int fd)
 	crew->reading = true; /* as long as it is not known */
 	if (dirahead_open(fd, &crew->ahead) < 0)
 		crew->ahead.device = -EBADF; /* then slower */
+	if (treeahead_open(fd, &crew->tree_ahead) < 0)
+		crew->tree_ahead = NULL; /* likewise */
 	pressure_init(&purge->pressure);
 	purge->governor = (struct governor){
 		.asked = purge->options->urgent,
@@ -305,6 +307,7 @@ static int finish(struct purge *purge)
 	report(purge, pace_now_nsec());
 	pressure_done(&purge->pressure);
 	dirahead_close(&crew->ahead);
+	treeahead_close(crew->tree_ahead);
 	(void)pthread_mutex_destroy(&crew->turn); /* nobody has it any more */
 	leftovers_done(&crew->leftovers);
 	pace_done(&crew->pace);

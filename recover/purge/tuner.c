@@ -4,7 +4,7 @@ enum {
 	SAMPLES = 3,	    /* per number of workers; the first one still has the old number in it */
 	PATIENCE_MIN = 10,  /* samples between tries */
 	PATIENCE_MAX = 80,
-	PATIENCE_WARM = 50, /* at least, if the disk is not read */
+	PATIENCE_WARM = 50, /* at least, if the disk is not read, and at first if not eager */
 };
 
 /* More workers must pay, fewer need only not to cost. */
@@ -17,7 +17,7 @@ void tuner_init(struct tuner *tuner, unsigned start, unsigned max, bool eager)
 		.workers = start < max ? start : max,
 		.max = max,
 		.waited = start < max && eager ? PATIENCE_MIN : 0,
-		.patience = PATIENCE_MIN,
+		.patience = eager ? PATIENCE_MIN : PATIENCE_WARM,
 		.direction = start < max ? 1 : -1,
 	};
 }

@@ -23,7 +23,7 @@ struct tuner {
 	int direction;
 };
 
-/* @eager: more than @start are tried at once, if the disk is read, and not after a while. */
+/* @eager: if the disk is read, more than @start are tried at once; else as if it were not. */
 void tuner_init(struct tuner *tuner, unsigned start, unsigned max, bool eager);
 
 /*

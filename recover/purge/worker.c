@@ -127,6 +127,8 @@ static void unlink_files(struct worker *worker, struct window *window)
 
 		if (crew->in_turns && reads_ahead(crew) && queue_has_several(&crew->queue))
 			fetch(&crew->place, window, first, first + count);
+		if (reads_ahead(crew))
+			treeahead_hint(crew->tree_ahead, window->entries[first].inode, count);
 		since = pace_wait(&crew->pace, (unsigned)count);
 		if (crew->in_turns)
 			pthread_mutex_lock(&crew->turn);

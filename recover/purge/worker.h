@@ -12,6 +12,7 @@
 #include "recover/purge/place.h"
 #include "recover/purge/queue.h"
 #include "scanners/dirahead.h"
+#include "scanners/treeahead.h"
 
 struct crew {
 	struct place place;
@@ -19,6 +20,7 @@ struct crew {
 	struct pace pace;
 	struct leftovers leftovers;
 	struct dirahead ahead;
+	struct treeahead *tree_ahead; /* on btrfs, else NULL */
 	atomic_bool reading; /* from the disk: at full speed it pays to read ahead */
 	bool in_turns;	     /* one worker unlinks at a time, while others read what comes next */
 	pthread_mutex_t turn;

@@ -185,7 +185,7 @@ static void test_tuner_tries_little_what_is_in_memory(void)
 	unsigned others;
 
 	CHECK_EQ(first_try(1, 8, true, true, &others), 3);
-	CHECK(first_try(1, 8, false, true, &others) > 10);
+	CHECK(first_try(1, 8, false, true, &others) > 40);
 	CHECK(first_try(8, 8, true, true, &others) > 10);
 	CHECK(first_try(1, 8, true, false, &others) > 40);
 	CHECK(first_try(8, 8, true, false, &others) > 40);
