@@ -135,8 +135,12 @@ static int set_aside(struct situation *s, const struct decision *decision, int r
 	cleanup_fd int root_aside = -EBADF, state_aside_fd = -EBADF;
 	cleanup_free char *aside = NULL;
 	struct defer_report report = { 0 };
-	int r = records_fd < 0 ? records_fd : begin(s, decision, &ticket);
+	/* Before the move: killed behind it, the purge must still come. And before the
+	 * ticket: where this cannot be written, none is left behind at each start. */
+	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
 
+	if (r == 0)
+		r = begin(s, decision, &ticket);
 	if (r == 0)
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r == 0)
@@ -149,10 +153,6 @@ static int set_aside(struct situation *s, const struct decision *decision, int r
 	if (state_fd >= 0)
 		state_aside_fd = enter(state_fd, aside);
 	memcpy(report.id, ticket.id, sizeof(report.id));
-	/* Before the move: killed behind it, the purge must still come. */
-	r = file_replace(records_fd, "pending", "", 0, 0600);
-	if (r < 0)
-		return r;
 	move_all(s, state_fd, root_aside, state_aside_fd, &report);
 	r = stage_done(&ticket.stages, STAGE_DEFER);
 	if (r < 0)

@@ -102,6 +102,18 @@ int incident_clear(const struct config *config, const struct inventory *lost,
 	return 0;
 }
 
+/* Nothing of the node was touched: its records say no more than the journal does. */
+static bool only_prepared(const struct ticket *ticket)
+{
+	static const enum stage acts[] = { STAGE_KILL, STAGE_BUNDLES, STAGE_LINKS,
+					   STAGE_RELEASE, STAGE_MOVE, STAGE_DEFER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+		if (ticket->stages.begun[acts[i]])
+			return false;
+	return true;
+}
+
 int incident_undo(const struct config *config, const struct data_root *place,
 		  struct ticket *ticket)
 {
@@ -117,7 +129,10 @@ int incident_undo(const struct config *config, const struct data_root *place,
 	if (r < 0)
 		return r;
 	log_warning("quarantine %s was begun and not finished; it is taken back", ticket->id);
-	return records_fd < 0 ? records_fd : ticket_retire(place, ticket, records_fd);
+	r = records_fd < 0 ? records_fd : ticket_retire(place, ticket, records_fd);
+	if (r < 0 && only_prepared(ticket)) /* a full disk for records, say */
+		r = ticket_retire(place, ticket, -EBADF);
+	return r;
 }
 
 /* What the manifest must hold before the first process is killed. */

@@ -31,7 +31,11 @@ json_t *incident_report_to_json(const struct incident_report *report);
 int incident_quarantine(struct situation *s, const struct decision *decision,
 			struct ticket *resume, struct incident_report *ret);
 
-/* Take back a ticket whose root was not moved. Returns 0, or a negative errno. */
+/*
+ * Take back a ticket whose root was not moved. Its records are kept; where they cannot
+ * be it stays for a later run, unless nothing had been done by it yet. Returns 0, or
+ * a negative errno.
+ */
 int incident_undo(const struct config *config, const struct data_root *place,
 		  struct ticket *ticket);
 

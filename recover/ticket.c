@@ -381,7 +381,7 @@ static int keep_record(int ticket_fd, const char *file, int records_fd, const ch
 {
 	cleanup_free char *text = NULL, *name = NULL;
 	size_t size;
-	int r = dir_read_file(ticket_fd, file, MANIFEST_MAX, &text, &size);
+	int r = records_fd < 0 ? -ENOENT : dir_read_file(ticket_fd, file, MANIFEST_MAX, &text, &size);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;

@@ -102,7 +102,7 @@ static inline void tickets_freep(char ***ids)
 /*
  * Remove a ticket's records once nothing else is in it, and the jail once it is
  * empty; the manifest and the stages are kept as <id>.json and <id>.stages below
- * @records_fd. Returns 0, or a negative errno: -ENOTEMPTY where data is left.
+ * @records_fd (negative: not kept). Returns 0, or a negative errno: -ENOTEMPTY where data is left.
  */
 int ticket_retire(const struct data_root *place, struct ticket *ticket, int records_fd);
 

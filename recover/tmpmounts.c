@@ -49,12 +49,12 @@ int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 {
 	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
-	int r = records_fd < 0 ? records_fd : begin(s, decision, &ticket);
+	/* Before anything is moved: killed right behind it, `finish` must still come. */
+	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
 	int moved;
 
-	/* Before anything is moved: killed right behind it, `finish` must still come. */
 	if (r == 0)
-		r = file_replace(records_fd, "pending", "", 0, 0600);
+		r = begin(s, decision, &ticket);
 	if (r == 0)
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r < 0)
@@ -62,10 +62,11 @@ int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 	/* Done also where it was refused: there is nothing to go on with. */
 	moved = move(s->place.root_fd, &ticket);
 	r = stage_done(&ticket.stages, STAGE_DEFER);
+	/* Tried, whatever came of it: what did not help is not tried twice in a row. */
+	if (history_append(records_fd, s->config.unit, "tmpmounts", ticket.id, decision->rule->id) < 0)
+		log_warning("cannot write the history; the same may be tried again");
 	if (moved < 0 || r < 0)
 		return moved < 0 ? moved : r;
-	if (history_append(records_fd, s->config.unit, "tmpmounts", ticket.id, decision->rule->id) < 0)
-		log_warning("cannot write the history");
 	memcpy(ret_id, ticket.id, TICKET_ID);
 	return 0;
 }

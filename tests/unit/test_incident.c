@@ -369,11 +369,32 @@ static void test_nothing_is_done_that_cannot_be_written_down(void)
 	CHECK(quarantine() < 0);
 	CHECK(there(META));
 	CHECK(there(TASKS "/k8s.io/pod"));
+	CHECK(!there(JAIL)); /* with nothing done there is nothing to keep a record of */
 	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
-	/* With room for its records, what was begun is put away. */
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(there(META));
+}
+
+/* What ended pods is not forgotten for want of room: it waits for some. */
+static void test_what_was_done_is_kept_until_it_can_be_written_down(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket ticket = NONE, begun = NONE;
+
+	new_node();
+	begin(&place, &ticket);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_KILL), 0);
+	CHECK_EQ(mount("none", RECORDS_PATH, "tmpfs", 0, "size=4k"), 0);
+	run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
+	CHECK(incident_undo(&config, &place, &ticket) < 0);
+	CHECK(there(JAIL));
+	CHECK_EQ(ticket_state(&ticket), TICKET_UNDONE);
+	ticket_done(&ticket);
+	ticket = (struct ticket)NONE;
+	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
 	CHECK_EQ(mend(&begun), 0);
 	CHECK(!there(JAIL));
-	CHECK(there(META));
+	run("test -e " RECORDS_PATH "/*.json");
 }
 
 /* A move that is refused (overlayfs, quotas) must not end the pods at each start. */
@@ -448,6 +469,7 @@ int main(void)
 	RUN(test_a_restore_that_moved_a_part_is_finished);
 	RUN(test_a_root_with_something_else_in_it_stays);
 	RUN(test_nothing_is_done_that_cannot_be_written_down);
+	RUN(test_what_was_done_is_kept_until_it_can_be_written_down);
 	RUN(test_a_failed_quarantine_counts_for_the_cool_down);
 	RUN(test_a_purge_without_a_root_forgets_nothing);
 	return tap_done();
