@@ -174,6 +174,11 @@ static void show_log(const struct facts *f, const struct output *out)
 	    *f->log.what ? ": " : "", f->log.what, f->log.shown_in, f->log.starts);
 	if (*f->log.line)
 		say(out, "line: %s", f->log.line);
+	if (f->log.needs_missing)
+		say(out, "the file that it misses: %s",
+		    f->log.missing == ANSWER_YES ? "not there" :
+		    f->log.missing == ANSWER_NO	 ? "there by now" :
+						   "not looked for");
 	if (f->log.needs_unchanged)
 		say(out, "containerd and its configuration since it was last READY: %s",
 		    f->ledger.changed == ANSWER_NO  ? "unchanged" :

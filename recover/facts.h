@@ -113,6 +113,8 @@ struct facts {
 		bool in_last;
 		bool needs_check;     /* counts only with damage found by ourselves */
 		bool needs_unchanged; /* counts only with the same containerd and configuration */
+		bool needs_missing;   /* counts only while the file that @line misses is not there */
+		uint32_t missing;     /* enum facts_answer: is it not? */
 	} log;
 	struct {
 		bool looked;

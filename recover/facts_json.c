@@ -62,6 +62,7 @@ static const struct member {
 	M(log, looked, BOOLEAN), E(log, verdict, log_names), M(log, rule, TEXT), M(log, class, TEXT),
 	M(log, what, TEXT), M(log, line, TEXT), M(log, starts, UINT32), M(log, shown_in, UINT32),
 	M(log, in_last, BOOLEAN), M(log, needs_check, BOOLEAN), M(log, needs_unchanged, BOOLEAN),
+	M(log, needs_missing, BOOLEAN), E(log, missing, answer_names),
 	M(count, looked, BOOLEAN), M(count, entries, UINT64), M(count, complete, BOOLEAN),
 	M(count, bloated, BOOLEAN), M(count, msec, UINT32), M(count, mark, UINT64),
 	M(leftovers, looked, BOOLEAN), M(leftovers, complete, BOOLEAN),

@@ -512,6 +512,8 @@ static void look(struct situation *s, const struct situation_options *options)
 
 		f->history.quarantines = n > 0 ? (uint32_t)n : 0;
 		look_at_fs(s);
+		if (f->log.needs_missing)
+			startlog_look_for_missing(s->place.root_fd, f);
 		look_at_meta(s, options);
 		look_at_snapshots(s, options->whole_tree);
 		if (options->count_always ||

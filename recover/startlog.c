@@ -1,11 +1,19 @@
 #include "recover/startlog.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 #include "scanners/journal.h"
 #include "scanners/loglines.h"
 #include "scanners/signatures.h"
+
+#define CRI "io.containerd.grpc.v1.cri"
+#define CONTAINERS "containers"
 
 enum { LINES_PER_START = 400, JOURNAL_MSEC = 1000 };
 
@@ -27,9 +35,48 @@ static void fill(const struct log *log, const struct signature_finding *finding,
 	f->log.in_last = finding->in_last;
 	f->log.needs_check = finding->needs & NEED_BOLT_CHECK;
 	f->log.needs_unchanged = finding->needs & NEED_UNCHANGED;
+	f->log.needs_missing = finding->needs & NEED_MISSING;
 	if (evidence->count > 0)
 		(void)snprintf(f->log.line, sizeof(f->log.line), "%s",
 			       log->lines[evidence->lines[0]].text);
+}
+
+/* …/io.containerd.grpc.v1.cri/containers/<id>/status: no such file or directory */
+static bool take_id(const char *line, char *id, size_t size)
+{
+	static const char dir[] = CRI "/" CONTAINERS "/", file[] = "/status";
+	const char *at = strstr(line, dir), *end = at ? strstr(at, file) : NULL;
+	size_t length;
+
+	if (!end)
+		return false;
+	at += strlen(dir);
+	length = (size_t)(end - at);
+	if (length == 0 || length >= size || at[0] == '.' || memchr(at, '/', length))
+		return false;
+	memcpy(id, at, length);
+	id[length] = '\0';
+	return true;
+}
+
+void startlog_look_for_missing(int root_fd, struct facts *facts)
+{
+	cleanup_fd int plugin_fd = -EBADF, containers_fd = -EBADF, fd = -EBADF;
+	char id[FACT_TEXT];
+	struct stat st;
+
+	facts->log.missing = ANSWER_UNKNOWN;
+	if (!take_id(facts->log.line, id, sizeof(id)))
+		return;
+	plugin_fd = dir_open_beneath(root_fd, CRI);
+	containers_fd = plugin_fd < 0 ? plugin_fd : dir_open_beneath(plugin_fd, CONTAINERS);
+	if (containers_fd < 0)
+		return; /* with all of them gone it may be another disk */
+	fd = dir_open_beneath(containers_fd, id);
+	if (fd == -ENOENT || (fd >= 0 && fstatat(fd, "status", &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT))
+		facts->log.missing = ANSWER_YES;
+	else if (fd >= 0)
+		facts->log.missing = ANSWER_NO;
 }
 
 void startlog_look(const struct ledger_summary *ledger, struct facts *facts)

@@ -11,4 +11,10 @@
 /* Best effort: without a journal there is no evidence, and @facts->log says so. */
 void startlog_look(const struct ledger_summary *ledger, struct facts *facts);
 
+/*
+ * Is the file that @facts->log.line misses, a container's checkpoint, not there below
+ * the data root @root_fd either? Answers in @facts->log.missing.
+ */
+void startlog_look_for_missing(int root_fd, struct facts *facts);
+
 #endif

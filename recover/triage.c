@@ -242,6 +242,8 @@ static bool log_quarantine(const struct facts *f)
 		return false;
 	if (f->log.needs_unchanged && f->ledger.changed != ANSWER_NO)
 		return false;
+	if (f->log.needs_missing && f->log.missing != ANSWER_YES)
+		return false;
 	return f->log.shown_in == f->log.starts && f->log.starts >= f->ledger.failures_needed;
 }
 

@@ -230,6 +230,7 @@ const char *signature_need_name(enum signature_need need)
 		{ NEED_SHIMS, "shim-probe" },	    { NEED_LEFTOVERS, "leftover-count" },
 		{ NEED_REPEAT, "same-in-every-start" }, { NEED_UNCHANGED, "version-and-config-unchanged" },
 		{ NEED_DISK, "disk-health" },	    { NEED_LOG, "log-of-a-whole-start" },
+		{ NEED_MISSING, "file-still-missing" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -31,6 +31,7 @@ enum signature_need {
 	NEED_UNCHANGED = 1 << 7,  /* same containerd and configuration as in the last healthy start */
 	NEED_DISK = 1 << 8,	  /* the disk's own health: the kernel's log, SMART */
 	NEED_LOG = 1 << 9,	  /* more of the log: that of one whole failed start */
+	NEED_MISSING = 1 << 10,	  /* the file that the line misses still is not there */
 };
 
 enum signature {

@@ -551,7 +551,7 @@ static void test_manual(void)
 
 		if (!CHECK(section != NULL) || !CHECK(strstr(section, verdict)))
 			printf("# %s\n", info->id);
-		for (unsigned bit = 1; section && bit <= NEED_LOG; bit <<= 1) {
+		for (unsigned bit = 1; section && bit <= NEED_MISSING; bit <<= 1) {
 			bool named = strstr(section, signature_need_name(bit));
 
 			if (!CHECK_EQ(named, !!(info->needs & bit)))

@@ -402,12 +402,17 @@ static void test_the_log_alone_needs_a_loop_of_one_kind(void)
 	NOT_WITH(f.log.shown_in = 2);
 	NOT_WITH(f.log.starts = f.log.shown_in = 2);
 	NOT_WITH(f.log.needs_check = true); /* ours says sound, and outranks the log */
+	NOT_WITH(f.log.needs_missing = true); /* it was not looked for */
+	NOT_WITH(f.log.needs_missing = true; f.log.missing = ANSWER_NO);
 	NOT_WITH(f.log.verdict = LOG_SAYS_PARTIAL);
 	NOT_WITH(f.log.looked = false);
 #undef NOT_WITH
 	f = logged();
 	f.log.needs_unchanged = false;
 	f.ledger.changed = ANSWER_YES;
+	CHECK_STR(rule_of(&f), "logged-damage");
+	f.log.needs_missing = true;
+	f.log.missing = ANSWER_YES;
 	CHECK_STR(rule_of(&f), "logged-damage");
 }
 
