@@ -102,6 +102,15 @@ bool sighting_works(const struct sighting *s)
 	return false;
 }
 
+bool sighting_is_starting(const struct sighting *s)
+{
+	for (size_t i = s->first; i < s->end; i++)
+		if (s->log->lines[i].source == LOG_SYSTEMD &&
+		    strncmp(s->log->lines[i].text, "Starting ", 9) == 0)
+			return true;
+	return false;
+}
+
 bool sighting_is_started(const struct sighting *s)
 {
 	static const char *const ends[] = { "exited", "ailed", "timed out", "Stopp" };

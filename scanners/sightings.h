@@ -31,6 +31,9 @@ bool sighting_booted(const struct sighting *sighting);
 /* Did it say so, or did it serve pods? */
 bool sighting_works(const struct sighting *sighting);
 
+/* Did systemd say that it was starting the unit? */
+bool sighting_is_starting(const struct sighting *sighting);
+
 /* Did systemd say last that the unit was started? */
 bool sighting_is_started(const struct sighting *sighting);
 

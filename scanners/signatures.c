@@ -103,15 +103,38 @@ static enum signature signature_of_start(const struct sighting *sighting,
 /*
  * Does the last start say something else? A healthy one leaves nothing to cure,
  * and another complaint is another cause. One that has only begun says nothing;
- * @started: systemd called also those started that show the signature.
+ * @ready: what systemd calls started is.
  */
 static bool last_start_differs(const struct log *log, const struct signature_finding *finding,
-			       bool started)
+			       bool ready)
 {
 	const struct sighting last = sighting_of(log, log->starts - 1);
 
 	return !finding->in_last && (sighting_works(&last) || sighting_has_problem(&last) ||
-				     (!started && sighting_is_started(&last)));
+				     (ready && sighting_is_started(&last)));
+}
+
+/* What systemd said of a start before it failed. */
+struct said {
+	bool starting, started;
+};
+
+static void note_said(struct said *said, const struct log *log, size_t first, size_t end)
+{
+	const struct sighting before = { log, first, end };
+
+	said->starting |= sighting_is_starting(&before);
+	said->started |= sighting_is_started(&before);
+}
+
+/*
+ * Without Type=notify a unit is called started before it says a word, one that
+ * fails, too. Where no failed one is seen from its beginning, what would cost
+ * the root is believed not to be called for.
+ */
+static bool started_means_ready(const struct said *said, enum signature_verdict verdict)
+{
+	return !said->started && (said->starting || verdict == SIGNATURE_QUARANTINE);
 }
 
 /* Is there a healthy start later than @time? Logs of several boots come in any order. */
@@ -131,7 +154,7 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 	const struct signature_info *info = &table[worst].info;
 	struct signature_evidence evidence;
 	long long newest = -1;
-	bool started = false;
+	struct said said = { 0 };
 
 	*ret = (struct signature_finding){
 		.signature = worst,
@@ -147,15 +170,15 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 		ret->in_last = shows;
 		if (!shows || evidence.count == 0)
 			continue;
-		started |= sighting_is_started(
-			&(struct sighting){ log, sighting.first, evidence.lines[0] });
+		note_said(&said, log, sighting.first, evidence.lines[0]);
 		if (sighting_newest(&sighting) > newest)
 			newest = sighting_newest(&sighting);
 	}
 	if (ret->starts > 1 && ret->shown_in == ret->starts)
 		ret->needs &= ~(unsigned)NEED_REPEAT;
 	if (info->verdict != SIGNATURE_HANDS_OFF && ret->starts > 0 &&
-	    (last_start_differs(log, ret, started) || (newest >= 0 && works_since(log, newest))))
+	    (last_start_differs(log, ret, started_means_ready(&said, info->verdict)) ||
+	     (newest >= 0 && works_since(log, newest))))
 		ret->verdict = SIGNATURE_UNDECIDED;
 }
 

@@ -223,6 +223,8 @@ static void test_a_last_start_that_differs(void)
 #define STARTED "Nov 23 10:15:01 n systemd[1]: Started containerd container runtime.\n"
 #define ENDED "Nov 23 10:15:01 n systemd[1]: containerd.service: Main process exited, code=exited, status=2\n"
 
+#define BUSY "Nov 23 10:15:01 n containerd[1]: containerd: unmounting temp mounts: failed to unmount target /var/lib/containerd/tmpmounts/containerd-mount1: device or resource busy\n"
+
 /* systemd's "Started" means READY, unless the starts that failed were called so, too. */
 static void test_a_last_start_that_systemd_calls_started(void)
 {
@@ -230,6 +232,10 @@ static void test_a_last_start_that_systemd_calls_started(void)
 	CHECK_EQ(judge(BEGUN STARTED PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_QUARANTINE);
 	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN).verdict, SIGNATURE_QUARANTINE);
 	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN STARTED ENDED).verdict, SIGNATURE_QUARANTINE);
+	/* What the failed one was called is not in the log. */
+	CHECK_EQ(judge(PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_UNDECIDED);
+	CHECK_EQ(judge(BUSY ENDED BEGUN STARTED).verdict, SIGNATURE_PARTIAL);
+	CHECK_EQ(judge(BEGUN BUSY ENDED BEGUN STARTED).verdict, SIGNATURE_UNDECIDED);
 }
 
 #define AT(time, pid, text) "Nov 23 10:15:01 n containerd[" pid "]: time=\"" time "\" level=info msg=\"" text "\"\n"
