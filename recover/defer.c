@@ -145,7 +145,7 @@ static int set_aside(struct situation *s, const struct decision *decision, int r
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r == 0)
 		r = state_aside(ticket.id, &aside);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	root_aside = dir_open_beneath(ticket.fd, "root");
 	if (root_aside < 0)

@@ -227,7 +227,7 @@ static int mount_id_from_fdinfo(int fd, uint64_t *ret)
 	r = dir_read_path(path, FDINFO_MAX, &text, NULL);
 	if (r < 0)
 		return r;
-	line = strstr(text, key);
+	line = strstr(text, key); /* NOLINT(clang-analyzer-core.NonNullParamChecker) */
 	if (!line)
 		return -EOPNOTSUPP;
 	id = strtoull(line + strlen(key), &end, 10);
