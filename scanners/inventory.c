@@ -303,6 +303,8 @@ static int take_shim(struct scan *scan, const struct process_entry *entry,
 	/* The oldest one is the shim; a container may imitate a command line. */
 	if (!sandbox->shim.start_ticks || entry->process.start_ticks < sandbox->shim.start_ticks)
 		sandbox->shim = entry->process;
+	/* containerd makes the bundle first, and may delete it under a shim that hangs. */
+	take_age(sandbox, process_started_sec(&sandbox->shim));
 	sandbox->from_shim = true;
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
@@ -76,6 +78,17 @@ static int read_proc(pid_t pid, const char *name, size_t max, char **ret, size_t
 static bool is_gone(int r)
 {
 	return r == -ENOENT || r == -ESRCH;
+}
+
+int64_t process_started_sec(const struct process *process)
+{
+	struct timespec now, since_boot;
+
+	/* Neither these clocks nor this limit can be missing on Linux. */
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)clock_gettime(CLOCK_BOOTTIME, &since_boot);
+	return now.tv_sec - since_boot.tv_sec +
+	       (int64_t)(process->start_ticks / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 int process_read_cgroups(pid_t pid, char **ret)

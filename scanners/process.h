@@ -46,6 +46,9 @@ int process_parse_stat(const char *text, struct process_entry *ret);
 /* Is @process still the one judged, and not a zombie? Returns 1, 0, or a negative errno. */
 int process_is_running(const struct process *process);
 
+/* Unix time at which @process started, by the clock as it is set now. */
+int64_t process_started_sec(const struct process *process);
+
 /* /proc/PID/cgroup. Returns 0 with @ret the caller's, to free(), or a negative errno. */
 int process_read_cgroups(pid_t pid, char **ret);
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What no runtime cleans up: half-deleted bundles, snapshot directories that the
-# snapshotter's database does not know.
+# snapshotter's database does not know, shims that hang and whose bundles are gone.
 # shellcheck source=tests/node/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -45,4 +45,15 @@ like "what was moved aside waits" "$(node_run containerd-recover sweep)" "1 such
 ok "sweep deletes it" node_run containerd-recover sweep --yes
 fails "it is gone" node_run test -e "$aside"
 ok "a container starts in the old pod" node_cri start "$pod" test.local/pause:1
+
+# containerd gives a silent shim up after 5 s, deletes its bundle, and lets it be.
+node_policy '[sweep]' 'min_age = 1s'
+shims() { node_run pgrep -fc containerd-shim-runc-v2; }
+node_run kill -STOP "$(node_run pgrep -f "containerd-shim-runc-v2 .*-id $pod")"
+node_crash
+ok "containerd answers" node_ready
+ok "kubelet removes the pod that ended" eval 'node_cri stop "$pod" && node_cri remove "$pod"'
+is "its shim is still there" "$(shims)" 2
+ok "sweep" node_run containerd-recover sweep --yes
+is "it is gone, the other pod's is not" "$(shims) $(node_cri list | cut -d' ' -f2,3)" "1 a-1 ready"
 tap_done
