@@ -57,12 +57,16 @@ static int wait_for_cri(const struct config *config, struct stopwatch *watch)
 	return 0;
 }
 
-int bring_up(const struct config *config)
+int bring_up(const struct config *config, int *lock)
 {
 	struct stopwatch watch;
 	int r;
 
 	stopwatch_start(&watch);
+	cleanup_close(lock);
+	*lock = -EBADF;
+	(void)unit_start_no_wait(config->unit); /* what fails here fails below as well */
+	hold_signals(false);
 	r = unit_start(config->unit, START_BUDGET_SEC);
 	if (r < 0) {
 		log_error("%s does not start: %s; see journalctl -u %s", config->unit, strerror(-r),
@@ -70,6 +74,5 @@ int bring_up(const struct config *config)
 		return r;
 	}
 	stopwatch_print(&watch, "start containerd, wait for READY");
-	hold_signals(false);
 	return wait_for_cri(config, &watch);
 }

@@ -131,7 +131,7 @@ static int recover(const struct cli *cli, const struct config *config, const str
 	return r;
 }
 
-static int act(const struct cli *cli, const struct config *config, const struct facts *before)
+static int act(const struct cli *cli, const struct config *config, const struct facts *before, int *lock)
 {
 	struct incident_report report = { 0 };
 	struct stopwatch whole;
@@ -141,13 +141,13 @@ static int act(const struct cli *cli, const struct config *config, const struct 
 	printf("Recovering:\n");
 	r = bring_down(config);
 	if (r < 0) {
-		(void)bring_up(config); /* a stop that still waits is called off */
+		(void)bring_up(config, lock); /* a stop that still waits is called off */
 		return EXIT_FAILED;
 	}
 	r = recover(cli, config, before, &report);
 	if (r == 0 && *report.id)
 		print_report(&report);
-	up = bring_up(config);
+	up = bring_up(config, lock);
 	if (r == -ECANCELED)
 		return EXIT_HANDS_OFF;
 	if (r < 0)
@@ -194,5 +194,5 @@ int now_command(int argc, char **argv)
 		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
 		return EXIT_FAILED;
 	}
-	return act(&cli, &s.config, &s.facts);
+	return act(&cli, &s.config, &s.facts, &lock);
 }

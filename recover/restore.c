@@ -352,14 +352,14 @@ int restore_command(int argc, char **argv)
 	printf("Restoring:\n");
 	stop_background(&s, cli.argument);
 	if (bring_down(&s.config) < 0) {
-		(void)bring_up(&s.config); /* a stop that still waits is called off */
+		(void)bring_up(&s.config, &lock); /* a stop that still waits is called off */
 		return EXIT_FAILED;
 	}
 	stopwatch_start(&watch);
 	r = put_back(&cli, &s.config, cli.argument, &report);
 	if (r == 0)
 		stopwatch_print(&watch, "put the old data root back");
-	if (bring_up(&s.config) < 0 || r < 0)
+	if (bring_up(&s.config, &lock) < 0 || r < 0)
 		return EXIT_FAILED;
 	stopwatch_print_sec("in all", stopwatch_sec(&whole));
 	return EXIT_OK;

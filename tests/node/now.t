@@ -140,4 +140,20 @@ node_crash
 loops() { [ "$(node_property NRestarts)" -gt 3 ]; }
 node_until 60 loops
 now crash-looping
+
+# ---- containerd does not come up behind it ------------------------------------
+
+# Whoever waits for it holds nothing that its next starts need, and may go away.
+node_unit fails 'ExecStartPre=/bin/false'
+node_service person containerd-recover now --yes
+waits() { [ -n "$(node_quarantines)" ] && ! node_is_locked /run/containerd-recover/lock; }
+ok "no READY: the lock is free" node_until 20 waits
+sleep 1
+is "no READY: it waits" "$(node_property ActiveState person)" active
+node_run systemctl kill --signal=INT person
+is_gone() { [ "$(node_property ActiveState person)" = inactive ] || [ "$(node_property ActiveState person)" = failed ]; }
+ok "no READY: Ctrl-C ends that" node_until 5 is_gone
+rm "$NODE/root/etc/systemd/system/containerd.service.d/fails.conf"
+node_run systemctl daemon-reload
+ok "no READY: containerd is back" node_ready 20
 tap_done
