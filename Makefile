@@ -63,6 +63,7 @@ help:
 #: make check-node      the tests on a real systemd + containerd + CNI node
 #: make check-matrix    the same story on containerd 1.7 and 2.1 (debootstrap, needs a network)
 #: make figures         the times that the node tests take, checked against their bounds
+#: make soak            chaos on a real node, SECONDS=600 of it; SEED= to replay
 #: make bench           figures for docs/BENCHMARKS.md
 #: make demo            a crash loop and its cure on a throw-away real node
 #: make lint            clang-tidy, cppcheck, shellcheck, man page, size caps
@@ -133,6 +134,10 @@ figures: helpers $(B)/containerd-recover
 
 .PHONY: helpers
 helpers: $(HELPERS)
+
+.PHONY: soak
+soak: helpers $(B)/containerd-recover
+	SOAK_SECONDS=$(or $(SECONDS),600) BUILD=$(CURDIR)/$(B) tests/node/soak.sh
 
 bench: helpers
 	$(MAKE) PROFILE=release all helpers
