@@ -18,8 +18,9 @@ enum {
 	UEVENT_MAX = 4096,
 	EXTENTS = 8,		/* of a directory that are asked for, … */
 	WINDOWS_PER_EXTENT = 16, /* … and how much of each */
-	TRIAL = 64,		/* windows, after which … */
-	WORTH = 4,		/* … each must have served so many directories */
+	TRIAL = 256,		/* windows, after which … */
+	WORTH = 4,		/* … each must have served so many directories, … */
+	PAUSE = 4096,		/* … or so many are left alone */
 };
 
 /* "DEVNAME=" of /sys/dev/block/M:m/uevent: there is no /dev/block without udev. */
@@ -84,13 +85,28 @@ static void ask(struct dirahead *ahead, uint64_t from, uint64_t length)
 	}
 }
 
+static void judge(struct dirahead *ahead, unsigned long directories)
+{
+	unsigned long windows = atomic_load(&ahead->windows);
+	unsigned long since = atomic_load(&ahead->judged_windows);
+
+	if (windows - since < TRIAL || !atomic_compare_exchange_strong(&ahead->judged_windows, &since, windows))
+		return;
+	/* Far apart, as the tops of trees are, or on a disk that was nearly full: single blocks are cheaper. */
+	if (directories - atomic_exchange(&ahead->judged_directories, directories) < (windows - since) * WORTH)
+		atomic_store(&ahead->resume, directories + PAUSE);
+}
+
 void dirahead_hint(struct dirahead *ahead, int fd)
 {
 	_Alignas(struct fiemap) char room[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
 	struct fiemap *map = (void *)room;
-	unsigned long directories, windows;
+	unsigned long directories;
 
 	if (ahead->device < 0 || atomic_load_explicit(&ahead->useless, memory_order_relaxed))
+		return;
+	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
+	if (directories < atomic_load_explicit(&ahead->resume, memory_order_relaxed))
 		return;
 	memset(room, 0, sizeof(room));
 	map->fm_length = FIEMAP_MAX_OFFSET;
@@ -101,11 +117,7 @@ void dirahead_hint(struct dirahead *ahead, int fd)
 	}
 	for (unsigned i = 0; i < MIN(map->fm_mapped_extents, (unsigned)EXTENTS); i++)
 		ask(ahead, map->fm_extents[i].fe_physical, map->fm_extents[i].fe_length);
-	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
-	windows = atomic_load_explicit(&ahead->windows, memory_order_relaxed);
-	/* Far apart, as on a disk that was nearly full: reads of single blocks are cheaper. */
-	if (windows >= TRIAL && directories < windows * WORTH)
-		atomic_store(&ahead->useless, true);
+	judge(ahead, directories);
 }
 
 void dirahead_close(struct dirahead *ahead)

@@ -6,7 +6,7 @@
  * the neighbourhood at once.
  *
  * A hint and no more: nothing is looked at, and all that can happen is that
- * it does not help. Then it stops by itself.
+ * it does not help. Where it does not it pauses, and tries again further on.
  */
 #ifndef SCANNERS_DIRAHEAD_H
 #define SCANNERS_DIRAHEAD_H
@@ -23,8 +23,10 @@ enum {
 /* For several threads at a time; to begin with, all zero but for the device. */
 struct dirahead {
 	int device; /* -EBADF: there is nothing to do */
-	atomic_bool useless;
-	atomic_ulong directories, windows; /* hinted at, asked for */
+	atomic_bool useless;		   /* for good: it cannot be done */
+	atomic_ulong directories, windows; /* hinted at, asked for; … */
+	atomic_ulong judged_directories, judged_windows; /* … until it was last judged */
+	atomic_ulong resume; /* directories before that are left alone */
 	atomic_uint_fast64_t recent[DIRAHEAD_RECENT];
 };
 

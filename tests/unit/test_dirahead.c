@@ -141,13 +141,15 @@ static void end_hints(struct dirahead *ahead)
 }
 
 /* Groups of 1 MiB, over which ext4 spreads the directories below the top. */
-static void test_it_stops_where_directories_are_far_apart(void)
+static void test_it_pauses_where_directories_are_far_apart(void)
 {
 	struct dirahead ahead = { .device = -EBADF };
 
 	if (!hint_on("-O ^flex_bg,^resize_inode -g 256", &ahead))
 		return;
-	CHECK(ahead.useless);
+	CHECK(!ahead.useless);
+	CHECK(ahead.resume > 0);
+	CHECK_EQ(ahead.directories, DIRECTORIES);
 	CHECK(ahead.windows < DIRECTORIES / 10);
 	end_hints(&ahead);
 }
@@ -159,8 +161,21 @@ static void test_it_goes_on_where_they_are_close(void)
 	if (!hint_on("", &ahead))
 		return;
 	CHECK(!ahead.useless);
+	CHECK_EQ(ahead.resume, 0);
 	CHECK_EQ(ahead.directories, DIRECTORIES);
 	CHECK(ahead.windows <= 2 * (DIRECTORIES * 4096UL / DIRAHEAD_WINDOW));
+	end_hints(&ahead);
+}
+
+static void test_it_goes_on_after_a_pause(void)
+{
+	struct dirahead ahead = { .device = -EBADF, .resume = DIRECTORIES / 2 };
+
+	if (!hint_on("", &ahead))
+		return;
+	CHECK_EQ(ahead.directories, DIRECTORIES);
+	CHECK(ahead.windows > 0);
+	CHECK(ahead.windows <= DIRECTORIES * 4096UL / DIRAHEAD_WINDOW);
 	end_hints(&ahead);
 }
 
@@ -187,8 +202,9 @@ int main(void)
 	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	RUN(test_a_cold_walk_reads_in_large_pieces);
-	RUN(test_it_stops_where_directories_are_far_apart);
+	RUN(test_it_pauses_where_directories_are_far_apart);
 	RUN(test_it_goes_on_where_they_are_close);
+	RUN(test_it_goes_on_after_a_pause);
 	RUN(test_what_is_not_for_it);
 	return tap_done();
 }
