@@ -89,12 +89,16 @@ static void judge(struct dirahead *ahead, unsigned long directories)
 {
 	unsigned long windows = atomic_load(&ahead->windows);
 	unsigned long since = atomic_load(&ahead->judged_windows);
+	unsigned long served;
 
 	if (windows - since < TRIAL || !atomic_compare_exchange_strong(&ahead->judged_windows, &since, windows))
 		return;
+	served = directories - atomic_exchange(&ahead->judged_directories, directories);
 	/* Far apart, as the tops of trees are, or on a disk that was nearly full: single blocks are cheaper. */
-	if (directories - atomic_exchange(&ahead->judged_directories, directories) < (windows - since) * WORTH)
-		atomic_store(&ahead->resume, directories + PAUSE);
+	if (served >= (windows - since) * WORTH)
+		return;
+	atomic_store(&ahead->judged_directories, directories + PAUSE);
+	atomic_store(&ahead->resume, directories + PAUSE);
 }
 
 void dirahead_hint(struct dirahead *ahead, int fd)
