@@ -17,7 +17,7 @@ flat=${BENCH_FLAT:-5000000}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench-purge.XXXXXX")
 gold=${BENCH_GOLD:-$work}
 parts=${BENCH_PARTS:-races million felt busy gentle memory calls}
-kept=$PWD/$1/bench-purge.d raw=$PWD/$1/bench-purge.d/races.tsv
+kept=$PWD/$1/bench-purge-kept raw=$PWD/$1/bench-purge-kept/races.tsv
 loop=''
 
 # shellcheck disable=SC2317
