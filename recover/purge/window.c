@@ -98,13 +98,6 @@ int window_read(struct window *window, int fd)
 	return used > 0;
 }
 
-int64_t window_cut(struct window *window, size_t first)
-{
-	window->count = first;
-	window->full = true;
-	return window->entries[first - 1].next;
-}
-
 bool window_has_more(const struct window *window)
 {
 	return window->taken < window->files;

@@ -47,9 +47,6 @@ void window_done(struct window *window);
  */
 int window_read(struct window *window, int fd);
 
-/* Forget all entries from directory @first on; where to seek for them again. */
-int64_t window_cut(struct window *window, size_t first);
-
 bool window_has_more(const struct window *window);
 
 /* Take up to @max files. Returns how many, the first being entries[@ret_first]. */
