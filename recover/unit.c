@@ -154,6 +154,26 @@ int unit_state(const char *unit, char ret_active[UNIT_STATE], char ret_sub[UNIT_
 	return r < 0 ? r : bus_state(bus, unit, ret_active, ret_sub);
 }
 
+int unit_needs_reload(const char *unit)
+{
+	cleanup_bus sd_bus *bus = NULL;
+	cleanup_free char *path = NULL;
+	int needed = 0, r = open_bus(&bus);
+
+	if (r == 0)
+		r = unit_path(bus, unit, &path);
+	if (r == 0) {
+		cleanup_error sd_bus_error error = SD_BUS_ERROR_NULL;
+		cleanup_message sd_bus_message *reply = NULL;
+
+		r = sym_sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "NeedDaemonReload",
+					    &error, &reply, "b");
+		if (r >= 0)
+			r = sym_sd_bus_message_read(reply, "b", &needed);
+	}
+	return r < 0 ? r : needed != 0;
+}
+
 /* Is something queued for @unit? Returns 1, 0, or a negative errno. */
 static int has_job(sd_bus *bus, const char *unit)
 {

@@ -17,6 +17,12 @@ enum { UNIT_STATE = 32 };
 int unit_state(const char *unit, char ret_active[UNIT_STATE], char ret_sub[UNIT_STATE]);
 
 /*
+ * Were files of @unit changed since systemd read them? Returns 1, 0, or an errno
+ * as above.
+ */
+int unit_needs_reload(const char *unit);
+
+/*
  * Stop @unit and wait until it is. A main process that has not gone after
  * @patience_sec is killed. Returns 0, -ETIMEDOUT, or another negative errno.
  */
