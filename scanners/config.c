@@ -191,6 +191,24 @@ static bool is_set(const struct unit_file *unit, const char *key)
 	return value && *value;
 }
 
+/* Is our drop-in there, or one like it? */
+static bool runs_preflight(const struct unit_file *unit)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < unit->count; i++) {
+		const struct unit_setting *setting = &unit->settings[i];
+
+		if (strcmp(setting->section, "Service") != 0 ||
+		    strcmp(setting->key, "ExecStartPre") != 0)
+			continue;
+		/* An empty value takes back the ones before it. */
+		found = *setting->value &&
+			(found || strstr(setting->value, "containerd-recover preflight"));
+	}
+	return found;
+}
+
 /* How the unit starts containerd. Without a unit the caller's paths must do. */
 static int read_unit(struct reading *reading)
 {
@@ -203,10 +221,15 @@ static int read_unit(struct reading *reading)
 	if (!config->unit_file) {
 		if (reading->overrides->config || reading->overrides->root)
 			return 0;
-		return settle(config, CONFIG_UNKNOWN, text_print("there is no %s", config->unit));
+		return settle(config, CONFIG_UNKNOWN,
+			      text_print("there is no %s; containerd's unit is named by --unit",
+					 config->unit));
 	}
 	if (reading->unit.masked)
-		return settle(config, CONFIG_UNKNOWN, text_print("%s is masked", config->unit));
+		return settle(config, CONFIG_UNKNOWN,
+			      text_print("%s is masked; another unit of containerd is named by --unit",
+					 config->unit));
+	config->runs_preflight = runs_preflight(&reading->unit);
 	if (is_set(&reading->unit, "RootDirectory") || is_set(&reading->unit, "RootImage"))
 		return settle(config, CONFIG_UNKNOWN,
 			      text_print("%s has a root of its own", config->unit));

@@ -56,6 +56,7 @@ struct config {
 				   nydus", "overlayfs root_path /data"; empty is good */
 	size_t foreign_count;
 
+	bool runs_preflight; /* ExecStartPre= of the unit's files has this program */
 	unsigned timeout_start_sec; /* the unit's TimeoutStartSec, 90 by default, 0: infinity */
 	char **requires_mounts_for; /* RequiresMountsFor= of the unit */
 	size_t requires_mounts_for_count;

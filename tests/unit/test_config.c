@@ -384,6 +384,18 @@ static void test_drop_ins(void)
 	CHECK_EQ(config.timeout_start_sec, 123);
 	CHECK_EQ(config.requires_mounts_for_count, 1); /* 10-x.conf of /etc hides the other */
 	CHECK_STR(config.requires_mounts_for[0], "/ctd-a");
+	CHECK(!config.runs_preflight);
+
+	config_done(&config);
+	put("/etc/systemd/system/ctd-a@1.service.d/40.conf",
+	    "[Service]\nExecStartPre=-+/usr/bin/containerd-recover preflight\nExecStartPre=/bin/true\n");
+	CHECK_EQ(config_read(&overrides, &config), 0);
+	CHECK(config.runs_preflight);
+
+	config_done(&config);
+	put("/etc/systemd/system/ctd-a@1.service.d/50.conf", "[Service]\nExecStartPre=\nExecStartPre=/bin/true\n");
+	CHECK_EQ(config_read(&overrides, &config), 0);
+	CHECK(!config.runs_preflight);
 }
 
 static void test_time_spans(void)
