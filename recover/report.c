@@ -277,14 +277,16 @@ static json_t *stages_json(const struct incident *i)
 static json_t *next_json(const struct incident *i)
 {
 	const char *id = i->event.ticket;
-	cleanup_free char *restore = text_print("containerd-recover restore %s", i->undo ?: id),
-			  *keep = text_print("containerd-recover keep %s --to /path/to/copy", id),
+	/* What a restore put back is in place; what it set aside is kept. */
+	const char *aside = is_restore(i) ? i->undo : id;
+	cleanup_free char *restore = text_print("containerd-recover restore %s", aside ?: ""),
+			  *keep = text_print("containerd-recover keep %s --to /path/to/copy", aside ?: ""),
 			  *repull = text_print(RECORDS_PATH "/repull-%s.txt", id);
 	bool whole = i->present && !i->stages.begun[STAGE_PURGE];
 	json_t *missing = images_of(i, false);
 	json_t *json = json_pack("{s:I, s:I, s:s*, s:s*, s:s*}", "restorable_until",
 				 i->restorable_until, "purge_at", i->purge_at, "restore",
-				 i->restorable_until ? restore : NULL, "keep", whole ? keep : NULL,
+				 i->restorable_until ? restore : NULL, "keep", whole && aside ? keep : NULL,
 				 "repull", json_array_size(missing) > 0 ? repull : NULL);
 
 	json_decref(missing);
