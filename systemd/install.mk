@@ -5,6 +5,8 @@ BINDIR     := $(PREFIX)/bin
 UNITS_IN   := $(sort $(wildcard systemd/*.service.in systemd/*.timer.in))
 UNITS      := $(UNITS_IN:systemd/%.in=%)
 PLAIN_UNITS := $(notdir $(sort $(wildcard systemd/*.slice systemd/*.timer systemd/*.service)))
+# Needed on the node, at 3 a.m.
+GUIDES     := RUNBOOK.md TRIAGE.md SAFETY.md
 PAGES      := $(notdir $(sort $(wildcard docs/*.8)))
 
 .PHONY: install
@@ -20,6 +22,7 @@ install: all
 	install -D -m 644 systemd/containerd-recover.tmpfiles \
 		$(DESTDIR)$(TMPFILESDIR)/containerd-recover.conf
 	$(if $(PAGES),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(PAGES:%=docs/%))
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) $(GUIDES:%=docs/%)
 
 # The records (/var/lib/containerd-recover) and quarantines stay: they are the
 # administrator's.
@@ -30,4 +33,6 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS) $(PLAIN_UNITS))
 	rm -f $(DESTDIR)$(TMPFILESDIR)/containerd-recover.conf
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(PAGES))
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(GUIDES))
+	-rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null
 	-rmdir $(DESTDIR)$(UNITDIR)/containerd.service.d 2>/dev/null

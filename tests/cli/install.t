@@ -14,7 +14,7 @@ tree() { find "$1" -printf '%y %m %P\n' | sort; }
 
 # What every system has, and somebody else's drop-in.
 units=$prefix/lib/systemd/system
-mkdir -p "$prefix"/{bin,lib/tmpfiles.d,share/man/man8} "$units/containerd.service.d"
+mkdir -p "$prefix"/{bin,lib/tmpfiles.d,share/man/man8,share/doc} "$units/containerd.service.d"
 echo '[Service]' >"$units/containerd.service.d/20-other.conf"
 tree "$prefix" >"$prefix.before"
 
@@ -43,6 +43,7 @@ dest=$prefix/dest
 ok "it installs below DESTDIR" install_make install DESTDIR="$dest"
 is "with paths that are right once it is in place" \
     "$(grep -rh '^ExecStartPre=' "$dest/usr/lib" | grep -o '/[^ ]*containerd-recover preflight')" "/usr/bin/containerd-recover preflight"
+ok "and the runbook" test -s "$dest/usr/share/doc/containerd-recover/RUNBOOK.md"
 ok "it uninstalls there" install_make uninstall DESTDIR="$dest"
 is "no file is left" "$(find "$dest" ! -type d)" ""
 tap_done
