@@ -77,9 +77,12 @@ static void sum_up(const struct ticket *ticket, const struct salvage *salvage)
 	for (size_t i = 0; i < salvage->count; i++)
 		here += salvage->images[i].outcome == SALVAGE_DONE ||
 			salvage->images[i].outcome == SALVAGE_PRESENT;
-	log_info("quarantine %s: of %zu images %zu are there; the others are listed in " RECORDS_PATH
-		 "/repull-%s.txt",
-		 ticket->id, salvage->count, here, ticket->id);
+	if (here == salvage->count)
+		log_info("quarantine %s: all of its %zu images are there", ticket->id, here);
+	else
+		log_info("quarantine %s: of %zu images %zu are there; the others are listed in " RECORDS_PATH
+			 "/repull-%s.txt",
+			 ticket->id, salvage->count, here, ticket->id);
 }
 
 int aftermath_salvage_rest(const struct config *config, const struct policy *policy,

@@ -202,7 +202,8 @@ static int take_arguments(int argc, char **argv, unsigned options, const char *a
 		return -EINVAL;
 	}
 	if ((options & CLI_ARGUMENT) && optind == argc) {
-		fprintf(stderr, "containerd-recover: %s needs one %s\n", argv[0], argument);
+		fprintf(stderr, "containerd-recover: %s needs one %s%s\n", argv[0], argument,
+			strcmp(argument, "ID") == 0 ? "; `containerd-recover status` lists them" : "");
 		return -EINVAL;
 	}
 	cli->argument = argv[optind];

@@ -22,7 +22,10 @@ static int read_facts(const char *name, struct facts *ret)
 	int r;
 
 	if (!json) {
-		log_error("%s: line %d: %s", name, error.line, error.text);
+		if (error.line < 0) /* not read at all, which the text says */
+			log_error("%s", error.text);
+		else
+			log_error("%s: line %d: %s", name, error.line, error.text);
 		return -EINVAL;
 	}
 	facts = json_object_get(json, "facts"); /* of a manifest or of our own output */

@@ -296,6 +296,7 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tre
 
 struct round {
 	bool listed; /* the quarantines are known */
+	int count;   /* of them */
 	int64_t next; /* seconds to the next one due, -1: none */
 	unsigned waiting, purged, failed, used;
 	unsigned copied; /* of those waiting: `keep` is at work */
@@ -402,6 +403,7 @@ static struct round one_round(struct purge_run *run)
 		return round;
 	}
 	round.listed = true;
+	round.count = n;
 	for (char **id = ids; id && *id && !stop_asked; id++)
 		if ((!run->cli->argument || strcmp(run->cli->argument, *id) == 0) &&
 		    !has_failed(run, *id))
@@ -452,6 +454,9 @@ static int run_all(struct purge_run *run)
 			  run->cli->argument, round.next);
 		return EXIT_HANDS_OFF;
 	}
+	/* The background unit has --wait, and is started at every start of containerd. */
+	if (!run->cli->wait && round.listed && round.count == 0 && purged == 0)
+		log_info("no quarantines are kept: there is nothing to purge");
 	if (!run->cli->wait && round.waiting > round.copied)
 		log_info("%u quarantines are still in their grace period, the next one for %" PRId64 " s",
 			 round.waiting, round.next);

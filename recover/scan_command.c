@@ -121,11 +121,12 @@ static void print_node(const struct situation *s)
 /* Without a root that can be read there is a diagnosis all the same. */
 static int say_no_root(const struct situation *s, const struct decision *decision, enum cli_format format)
 {
-	int error = s->facts.root.error ?: -ENOENT;
+	const char *why = *s->facts.config.config_problem ? s->facts.config.config_problem :
+							    strerror(-(s->facts.root.error ?: -ENOENT));
 
 	if (format == FORMAT_JSON)
 		(void)print_json(s, decision, NULL, 0); /* main() checks stdout */
-	log_error("nothing is counted: %s: %s", log_name(s->facts.config.root), strerror(-error));
+	log_error("nothing is counted: %s: %s", log_name(s->facts.config.root), log_name(why));
 	return EXIT_FAILED;
 }
 

@@ -31,6 +31,12 @@ static void usage(void)
 	       "  -h, --help            show this help\n");
 }
 
+static int usage_error(void)
+{
+	fprintf(stderr, "Try 'containerd-recover triage --help'.\n");
+	return EXIT_USAGE;
+}
+
 /* What a file that is no text begins with, and what to say of it; NULL: it is text. */
 static const char *not_text(const char *bytes, size_t size)
 {
@@ -282,12 +288,12 @@ int triage_command(int argc, char **argv)
 			usage();
 			return EXIT_OK;
 		default:
-			return EXIT_USAGE;
+			return usage_error();
 		}
 	}
 	if (optind + 1 != argc || (strcmp(format, "text") != 0 && strcmp(format, "json") != 0)) {
 		log_error("triage takes one FILE or '-', and --format=text or json");
-		return EXIT_USAGE;
+		return usage_error();
 	}
 	return judge(argv[optind], &systemd, strcmp(format, "json") == 0);
 }
