@@ -69,8 +69,11 @@ int bring_up(const struct config *config, int *lock)
 	hold_signals(false);
 	r = unit_start(config->unit, START_BUDGET_SEC);
 	if (r < 0) {
-		log_error("%s does not start: %s; see journalctl -u %s", config->unit, strerror(-r),
-			  config->unit);
+		log_error("%s does not start: %s; see containerd-recover plan and journalctl -u %s",
+			  config->unit,
+			  r == -ETIMEDOUT ? "not READY in two minutes" :
+			  r == -EIO	  ? "it failed" :
+					    strerror(-r), config->unit);
 		return r;
 	}
 	stopwatch_print(&watch, "start containerd, wait for READY");

@@ -91,3 +91,8 @@ int file_make_dirs(const char *path, mode_t mode)
 	fd = open(copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
+
+int file_check_writable(const char *path)
+{
+	return access(path, W_OK | X_OK) == 0 || errno == ENOENT ? 0 : -errno;
+}

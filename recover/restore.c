@@ -283,9 +283,13 @@ static int put_back(const struct cli *cli, const struct config *config, const ch
 static void print_plan(const struct situation *s, const struct ticket *ticket)
 {
 	const json_t *lost = json_object_get(json_object_get(ticket->manifest, "lost"), "sandboxes");
+	const json_t *decision = json_object_get(ticket->manifest, "decision");
+	const char *why = json_string_value(json_object_get(decision, "why"));
 
 	printf("Quarantine %s of %s will be put back:\n", ticket->id,
 	       log_name(s->place.root));
+	if (why)
+		printf("  it was set aside because: %s; containerd finds it as it was\n", log_name(why));
 	printf("  its images, containers and volumes return as they were\n");
 	printf("  its %zu sandboxes do not: their processes ended; kubelet makes them anew\n",
 	       json_array_size(lost));
@@ -312,6 +316,12 @@ static int check(const struct cli *cli, struct situation *s)
 	if (open_ticket(s, cli->argument, false, &ticket) < 0)
 		return EXIT_FAILED;
 	print_plan(s, &ticket);
+	r = file_check_writable(RECORDS_PATH);
+	if (r < 0) {
+		log_error("nothing is begun that cannot be written down, and %s cannot be written to: %s",
+			  RECORDS_PATH, strerror(-r));
+		return EXIT_FAILED;
+	}
 	/* Nobody may wait for a person's answer; all is looked at again. */
 	cleanup_close(&s->meta_fd);
 	s->meta_fd = -EBADF;
@@ -334,7 +344,7 @@ int restore_command(int argc, char **argv)
 	cleanup_fd int lock = -EBADF;
 	struct stopwatch whole, watch;
 	struct cli cli;
-	int r;
+	int r, up;
 
 	r = cli_parse(argc, argv, CLI_PATHS | CLI_DRY_RUN | CLI_YES | CLI_ARGUMENT,
 		      "Put a quarantined data root back, as long as its purge has not begun.", "ID", &cli);
@@ -359,7 +369,11 @@ int restore_command(int argc, char **argv)
 	r = put_back(&cli, &s.config, cli.argument, &report);
 	if (r == 0)
 		stopwatch_print(&watch, "put the old data root back");
-	if (bring_up(&s.config, &lock) < 0 || r < 0)
+	up = bring_up(&s.config, &lock);
+	if (up < 0 && r == 0 && *report.id)
+		log_error("the root that stood until now is quarantine %s: `containerd-recover restore %s` "
+			  "puts it back", report.id, report.id);
+	if (up < 0 || r < 0)
 		return EXIT_FAILED;
 	stopwatch_print_sec("in all", stopwatch_sec(&whole));
 	return EXIT_OK;

@@ -71,6 +71,8 @@ ok "keep, to an archive, with the pod's writable layers" \
     node_run containerd-recover keep "$id" --pod '*/old-0' --to /var/lib/kept.tar.zst
 kept=$(find "$(node_path /var/lib/kept)" -path '*/volumes/*' -name file)
 is "the user's file is in the copy" "$(cat "$kept")" "the user's"
+like "restore says why it was set aside" "$(node_run containerd-recover restore --dry-run "$id")" \
+    "it was set aside because: an operator asks"
 like "under its pod's name" "$kept" "/kept/[a-z0-9-]*/old-0/[a-z0-9-]*$container/volumes/"
 is "and in the archive" "$(tar --wildcards -xOf "$(node_path /var/lib/kept.tar.zst)" "*$container/volumes/*/file" 2>/dev/null)" "the user's"
 like "the report tells of the copies" "$(report)" "copied to /var/lib/kept, .*copied to /var/lib/kept.tar.zst"
@@ -121,6 +123,7 @@ between=$(newest)
 is "the root that stood until then is a quarantine of its own" "$(state_of "$id") $(state_of "$between")" "restored quarantined"
 like "status says how it is put back" "$(node_run containerd-recover status)" "containerd-recover restore $between"
 like "so does the report" "$(report)" "undo it, until .*: containerd-recover restore $between"
+like "and which of the two has data to keep" "$(report)" "containerd-recover keep $between --to"
 is "nothing is left in the first one" "$(node_tree "$root.quarantine/$id/root")" ""
 
 # One quarantine after another, and the first one put back: all three are kept.
