@@ -20,6 +20,7 @@
 #include "recover/file.h"
 #include "recover/free_state.h"
 #include "recover/incident.h"
+#include "recover/last_look.h"
 #include "recover/log.h"
 #include "recover/quarantine.h"
 #include "recover/run_lock.h"
@@ -58,8 +59,11 @@ static void limit_time(const struct policy *policy, const struct config *config,
 	budget_set(sec > spent ? sec - spent : 1, text);
 }
 
-/* Writes the attempt down, and tells how the starts before it ended. */
-static void use_ledger(const struct config *config, struct ledger_summary *ret)
+/*
+ * Writes the attempt down, and tells how the starts before it ended. Returns 0, or
+ * a negative errno, logged: then whether they failed is not known, or not for long.
+ */
+static int use_ledger(const struct config *config, struct ledger_summary *ret)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	cleanup_free char *name = situation_ledger_name(config->unit);
@@ -69,19 +73,18 @@ static void use_ledger(const struct config *config, struct ledger_summary *ret)
 	};
 	struct ledger_clock now;
 	struct policy policy;
-	int r;
+	int r = records_fd < 0 ? records_fd : !name ? -ENOMEM : ledger_clock_now(&now);
 
 	*ret = (struct ledger_summary){ 0 };
 	policy_init(&policy);
-	if (records_fd < 0 || !name)
-		return;
-	r = ledger_clock_now(&now);
 	if (r == 0)
 		r = ledger_read(records_fd, name, &now, &policy, ret);
 	if (r == 0)
 		r = ledger_append(records_fd, name, &now, &attempt, false);
 	if (r < 0)
-		log_warning("cannot keep the ledger: %s", strerror(-r));
+		log_warning("cannot write to %s: %s; failed starts are not counted, and no fresh root "
+			    "is put in place", RECORDS_PATH, strerror(-r));
+	return r;
 }
 
 static bool looks_sound(const struct data_root *place, const char *dir, const char *file)
@@ -216,6 +219,22 @@ static void act(struct situation *s, const struct decision *decision, struct tic
 		    report.addresses, elapsed_msec(since), report.id);
 }
 
+static void note(const struct situation *s, const struct decision *decision)
+{
+	cleanup_fd int run_fd = file_make_dirs(RUN_PATH, 0700);
+
+	if (run_fd >= 0)
+		last_look_write(run_fd, s->config.unit, &s->facts, decision);
+}
+
+static void forget(const char *unit)
+{
+	cleanup_fd int run_fd = dir_open_path(RUN_PATH);
+
+	if (run_fd >= 0)
+		last_look_forget(run_fd, unit);
+}
+
 static void look_closer(struct config *config, const struct ledger_summary *ledger,
 			const struct timespec *since)
 {
@@ -235,6 +254,7 @@ static void look_closer(struct config *config, const struct ledger_summary *ledg
 	limit_time(&s.policy, &s.config, since);
 	decision = triage(&s.facts);
 	decision_log(&s.facts, &decision);
+	note(&s, &decision);
 	if (decision.steps & STEP_QUARANTINE) {
 		if (mended < 0)
 			log_error("an earlier quarantine is neither finished nor taken back (%s), "
@@ -275,6 +295,7 @@ int preflight_command(int argc, char **argv)
 	struct timespec since;
 	struct policy policy;
 	struct cli cli;
+	bool counted;
 	int r;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &since);
@@ -289,9 +310,11 @@ int preflight_command(int argc, char **argv)
 	if (r < 0)
 		return EXIT_OK;
 	limit_time(&policy, &config, &since);
-	use_ledger(&config, &ledger);
-	if (all_quiet(&config, &ledger))
+	counted = use_ledger(&config, &ledger) == 0;
+	if (counted && all_quiet(&config, &ledger)) {
+		forget(config.unit);
 		return EXIT_OK;
+	}
 	lock = lock_unless_by_hand();
 	if (lock >= 0)
 		look_closer(&config, &ledger, &since);

@@ -83,7 +83,8 @@ int record_command(int argc, char **argv)
 	sync = entry.event == LEDGER_STOPPED && entry.result && strcmp(entry.result, "success") != 0;
 	r = append(cli.paths.unit ? cli.paths.unit : "containerd.service", &entry, sync);
 	if (r < 0) {
-		log_error("cannot write the ledger: %s", strerror(-r));
+		log_error("cannot write to %s: %s; how this start ended is not known later on", RECORDS_PATH,
+			  strerror(-r));
 		return EXIT_FAILED;
 	}
 	if (entry.event == LEDGER_READY)

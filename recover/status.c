@@ -12,14 +12,17 @@
 
 #include "recover/cli.h"
 #include "recover/command.h"
+#include "recover/file.h"
 #include "recover/history.h"
 #include "recover/in_use.h"
+#include "recover/last_look.h"
 #include "recover/log.h"
 #include "recover/purge_state.h"
 #include "recover/quantity.h"
 #include "recover/report.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
+#include "recover/unit.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
@@ -106,7 +109,10 @@ struct gathered {
 	struct data_root place;
 	struct ledger_summary ledger;
 	char *policy_problem;
-	int place_error;
+	int place_error, records_error;
+	json_t *last_look; /* NULL: none */
+	char active[UNIT_STATE], sub[UNIT_STATE]; /* empty if systemd does not tell */
+	bool needs_reload;
 };
 
 static void gathered_done(struct gathered *g)
@@ -114,6 +120,21 @@ static void gathered_done(struct gathered *g)
 	config_done(&g->config);
 	data_root_done(&g->place);
 	free(g->policy_problem);
+	json_decref(g->last_look);
+}
+
+/* What the unit is doing, and what was found before its last start. */
+static void gather_unit(struct gathered *g)
+{
+	cleanup_fd int run_fd = dir_open_path(RUN_PATH);
+
+	if (unit_state(g->config.unit, g->active, g->sub) < 0)
+		g->active[0] = g->sub[0] = '\0';
+	else
+		g->needs_reload = unit_needs_reload(g->config.unit) == 1;
+	if (run_fd >= 0)
+		g->last_look = last_look_read(run_fd, g->config.unit);
+	g->records_error = file_check_writable(RECORDS_PATH);
 }
 
 static int gather(const struct cli *cli, struct gathered *g)
@@ -151,8 +172,12 @@ static json_t *status_to_json(const struct gathered *g)
 {
 	const struct ledger_summary *l = &g->ledger;
 
-	return json_pack("{s:s, s:s?, s:s?, s:s, s:s?, s:s?, s:{s:i, s:I, s:i, s:b, s:b, s:s}, s:o*, s:o*}",
-			 "unit", g->config.unit, "root",
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s?, s:O?, s:s?, s:s?, s:s, s:s?, s:s?, "
+			 "s:{s:i, s:I, s:i, s:b, s:b, s:s}, s:o*, s:o*}",
+			 "unit", g->config.unit, "active", g->active, "sub", g->sub, "runs_preflight",
+			 g->config.runs_preflight, "needs_reload", g->needs_reload, "records_problem",
+			 g->records_error < 0 ? strerror(-g->records_error) : NULL, "last_look",
+			 g->last_look, "root",
 			 g->place.root ? g->place.root : g->config.root, "root_problem",
 			 g->place_error < 0 ? strerror(-g->place_error) : NULL,
 			 "configuration", config_verdict_name(g->config.verdict),
@@ -217,6 +242,55 @@ static void print_quarantine(const json_t *q)
 		print_purge(purge);
 }
 
+/* Where it is not up: what was found before its last start, and what is next. */
+static void print_last_look(const json_t *look)
+{
+	const json_t *evidence = json_object_get(look, "evidence"), *line;
+	size_t i;
+
+	printf("before its last start, %s ago: %s (rule %s)\n",
+	       quantity_seconds(time(NULL) - number_of(look, "time")).text, text_of(look, "why"),
+	       text_of(look, "rule"));
+	json_array_foreach(evidence, i, line)
+		printf("  %s\n", log_name(json_string_value(line) ?: ""));
+	if (json_array_size(json_object_get(look, "steps")) == 0)
+		printf("  nothing was changed; what would change that: %s\n", text_of(look, "change"));
+}
+
+static void print_next(const char *unit, const char *active, const char *sub)
+{
+	if (strcmp(active, "failed") == 0)
+		printf("next: nothing by itself; once it is mended: systemctl reset-failed %s; "
+		       "systemctl start %s\n", unit, unit);
+	else if (strcmp(active, "inactive") == 0)
+		printf("next: nothing by itself; systemctl start %s starts it\n", unit);
+	else if (strcmp(sub, "auto-restart") == 0)
+		printf("next: systemd starts it again, and the node is judged anew before that\n");
+	printf("now: `containerd-recover plan` says what is wrong, and what would be done or would help\n");
+}
+
+static void print_unit(const json_t *status)
+{
+	const char *unit = text_of(status, "unit"), *active = text_of(status, "active");
+	bool up = strcmp(active, "active") == 0;
+
+	if (!json_is_true(json_object_get(status, "runs_preflight")) &&
+	    strcmp(text_of(status, "configuration"), "unknown") != 0)
+		printf("%s does not run `containerd-recover preflight`: nothing is done by itself "
+		       "(is the drop-in installed?)\n", unit);
+	else if (json_is_true(json_object_get(status, "needs_reload")))
+		printf("systemd has not read the files of %s since they were changed: "
+		       "systemctl daemon-reload\n", unit);
+	if (*text_of(status, "records_problem"))
+		printf("%s: %s: failed starts are not counted, and no fresh root is put in place\n",
+		       RECORDS_PATH, text_of(status, "records_problem"));
+	if (up)
+		return;
+	if (json_is_object(json_object_get(status, "last_look")))
+		print_last_look(json_object_get(status, "last_look"));
+	print_next(unit, active, text_of(status, "sub"));
+}
+
 static void print_text(const json_t *status)
 {
 	const json_t *ledger = json_object_get(status, "ledger"), *brakes = json_object_get(status, "brakes");
@@ -224,8 +298,10 @@ static void print_text(const json_t *status)
 	const json_t *item;
 	size_t i;
 
-	printf("%s, data root %s, configuration %s\n", text_of(status, "unit"),
-	       log_name(text_of(status, "root")),
+	printf("%s", text_of(status, "unit"));
+	if (*text_of(status, "active"))
+		printf(" is %s (%s)", text_of(status, "active"), text_of(status, "sub"));
+	printf(", data root %s, configuration %s\n", log_name(text_of(status, "root")),
 	       text_of(status, "configuration"));
 	if (*text_of(status, "configuration_problem"))
 		printf("  %s\n", log_name(text_of(status, "configuration_problem")));
@@ -240,6 +316,7 @@ static void print_text(const json_t *status)
 	       *text_of(ledger, "last_result") ? ", the last one that ended: " : "",
 	       text_of(ledger, "last_result"),
 	       json_is_true(json_object_get(ledger, "starting")) ? ", starting now" : "");
+	print_unit(status);
 	if (json_is_true(json_object_get(brakes, "hold")))
 		printf("hold file present: nothing is done by itself (remove %s/hold to end it)\n",
 		       RECORDS_PATH);
@@ -288,6 +365,8 @@ static int print_status(const struct cli *cli)
 	json_t *status;
 	int r = gather(cli, &g);
 
+	if (r == 0)
+		gather_unit(&g);
 	status = r < 0 ? NULL : status_to_json(&g);
 	if (!status) {
 		log_error("cannot gather the status: %s", strerror(r < 0 ? -r : ENOMEM));

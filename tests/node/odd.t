@@ -101,14 +101,32 @@ configure
 
 node_run systemctl start containerd
 node_ready
+like "nothing to purge is said" "$(recover purge)" "nothing to purge"
+dropin=/usr/lib/systemd/system/containerd.service.d/10-containerd-recover.conf
+node_run touch $dropin
+like "a drop-in that systemd has not read: status says so" "$(recover status)" "systemctl daemon-reload"
+node_run mv $dropin /run/dropin.conf
+like "no drop-in: status says so" "$(recover status)" "containerd.service does not run .containerd-recover preflight."
+node_run mv /run/dropin.conf $dropin
+node_run systemctl daemon-reload
+is "with it nothing is said" "$(recover status | grep -cE 'does not run|daemon-reload|last start,')" 0
 node_run systemctl stop containerd
+node_run mount -t tmpfs -o ro none $records
+like "records that are read-only: the node is looked at" "$(recover preflight)" "cannot write to $records.*rule healthy"
+node_run umount $records
 node_damage root-zero
 sum() { node_run sha256sum "$meta_db"; }
 before=$(sum)
 node_run mount -t tmpfs -o ro none $records
+said=$(recover now --yes)
+is "records that are read-only: now fails" $? 1
+like "it says where" "$said" "$records cannot be written to: Read-only file system"
+is "and does not begin" "$(grep -c Recovering <<<"$said")" 0
 said=$(recover preflight)
 is "records that are read-only: preflight succeeds" $? 0
-like "it says why nothing is done" "$said" "Read-only file system"
+like "it says why nothing is done" "$said" "cannot write to $records: Read-only file system"
+like "so does status, with what was found and what is next" "$(recover status)" \
+    "is inactive.*$records: Read-only file system.*before its last start.*rule meta-damaged.*systemctl start containerd.service"
 is "nothing is" "$(node_quarantines) $(sum)" " $before"
 node_run umount $records
 
