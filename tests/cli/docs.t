@@ -52,6 +52,24 @@ is "a full disk on stdout is an error" $? 1
 for path in $(grep -o '`[a-z]*/[a-z/_]*\.[ch]`' "$top/docs/ARCHITECTURE.md" | tr -d '`'); do
     ok "ARCHITECTURE names a file that is there: $path" test -e "$top/$path"
 done
+# A pattern without a directory is in that of the one before it.
+# shellcheck disable=SC2016 # backquotes are Markdown's here
+named() {
+    sed -n 's/^| \(`[^|]*\) |.*/\1/p' "$top/docs/ARCHITECTURE.md" | grep -o '`[^`]*`' | tr -d '`' |
+        awk '/\// { dir = $0; sub(/[^\/]*\/?$/, "", dir); print; next } { print dir $0 }' | sed 's|/$|/*|'
+}
+mapfile -t patterns < <(named)
+unnamed() {
+    local path pattern
+    (cd "$top" && find recover scanners -name '*.c') | sort | while read -r path; do
+        for pattern in "${patterns[@]}"; do
+            # shellcheck disable=SC2053 # a pattern
+            [[ $path == $pattern ]] && continue 2
+        done
+        echo "$path"
+    done
+}
+is "and every source file is named there" "$(unnamed)" ""
 tests_named() { grep -o 'tests/[a-z]*/[a-z_-]*\.[tc]\b' "$top/docs/SAFETY.md" | sort -u; }
 for path in $(tests_named); do
     ok "SAFETY names a test that is there: $path" test -e "$top/$path"
