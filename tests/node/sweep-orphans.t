@@ -52,7 +52,8 @@ shims() { node_run pgrep -fc containerd-shim-runc-v2; }
 node_run kill -STOP "$(node_run pgrep -f "containerd-shim-runc-v2 .*-id $pod")"
 node_crash
 ok "containerd answers" node_ready
-ok "kubelet removes the pod that ended" eval 'node_cri stop "$pod" && node_cri remove "$pod"'
+remove() { node_cri stop "$pod" && node_cri remove "$pod"; }
+ok "kubelet removes the pod that ended" remove
 is "its shim is still there" "$(shims)" 2
 ok "sweep" node_run containerd-recover sweep --yes
 is "it is gone, the other pod's is not" "$(shims) $(node_cri list | cut -d' ' -f2,3)" "1 a-1 ready"
