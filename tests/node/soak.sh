@@ -59,7 +59,6 @@ written() { node_run cat $records/history 2>/dev/null; }
 # What the round before did is long ago now.
 age_history() { node_run sed -i -E 's/^1?[0-9]{9} /1000000000 /' $records/history 2>/dev/null; }
 events() { written | awk -v event="$1" '$1 > 1000000000 && $3 == event' | grep -cvE "${2:-^$}"; }
-
 shim_of() { node_run pgrep -f "containerd-shim-runc-v2 -namespace k8s.io -id $1"; }
 init_of() { cat "$(node_path "$tasks/$1/init.pid")" 2>/dev/null; }
 
@@ -165,7 +164,7 @@ by_hand() { # COMMAND...: at the same time as all else
 }
 hinder_kill() { say "SIGKILL to containerd-recover" && node_run pkill -KILL -x containerd-reco; }
 hinder_kill_often() {
-    say "SIGKILL to containerd-recover, ten times"
+    say "SIGKILL to containerd-recover, ten times" && often=yes
     for _ in {1..10}; do
         node_run pkill -KILL -x containerd-reco
         sleep 0.0$((RANDOM % 10))
@@ -230,13 +229,12 @@ comes_back() {
 remove_ended() {
     local ended id
     mapfile -t ended < <(node_cri list | awk '$3 != "ready" { print $1 }')
-    [ "${#ended[@]}" -eq 0 ] && return
     node_cri containers | awk '{ print $1, $3 }' >"$NODE/containers"
     for id in "${!volume[@]}"; do
         # Whose it is cannot be told from here: its user data goes with any of them.
         grep -q "^$id exited" "$NODE/containers" && unset "volume[$id]"
     done
-    node_cri stop "${ended[@]}" && node_cri remove "${ended[@]}"
+    [ "${#ended[@]}" -eq 0 ] || { node_cri stop "${ended[@]}" && node_cri remove "${ended[@]}"; }
 }
 
 check_pods() {
@@ -260,11 +258,10 @@ check_pods() {
     [[ $lost == *"failed 0" ]] || violated "pings: $lost"
 }
 
-owners() { awk 'FNR == 1 { sub("\r", ""); print $1 }' "$@" 2>/dev/null | sort -u; } # FILE...
 check_leaks() {
     local ready want got kind
     ready=$(node_cri list | awk '$3 == "ready" { print $1 }' | sort -u)
-    got=$(owners "$(node_path /var/lib/cni/networks/cbr0)"/10.*)
+    got=$(awk 'FNR == 1 { sub("\r", ""); print $1 }' "$(node_path /var/lib/cni/networks/cbr0)"/10.* 2>/dev/null | sort -u)
     [ "$got" = "$ready" ] || violated "reservations: $(diff <(echo "$ready") <(echo "$got") | grep '^[<>]' | tr '\n' ' ')"
     node_census --names >"$NODE/census"
     for kind in shims netns veths cache bundles shms; do
@@ -339,7 +336,7 @@ hinders=(kill kill kill_often kill_often restart crash now restore restore purge
 one_round() {
     local count i pid how
     RANDOM=$(((SEED * 31 + round * 7919) % 32768))
-    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no nows=0 causes="" broke="" jobs_=() disk=$node_data
+    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no often=no nows=0 causes="" broke="" jobs_=() disk=$node_data
     [ "$layout" = mount ] || disk=/var/lib
     pick 1h 1h 1h 3s 0s && policy "$picked"
     age_history
@@ -365,6 +362,8 @@ one_round() {
     "mend_$broke" 2>/dev/null
     unmount_all opt/canary
     [ "$bad" = no ] || return
+    # Tried twice; then it waits for containerd's next start.
+    [ "$often" = no ] || node_run systemctl start containerd-recover-finish
     node_until 60 background_rests || violated "background work does not end"
     node_until 30 settled || comes_back
     [ "$bad" = no ] || return
