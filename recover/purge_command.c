@@ -86,13 +86,19 @@ static bool short_of_room(const struct purge_run *run)
 	       (fs.f_files && fs.f_favail * 100 / fs.f_files < run->policy.urgent_free_inodes);
 }
 
+/* This one, and now. */
+static bool is_asked_for(const struct purge_run *run)
+{
+	return run->cli->argument && run->cli->yes;
+}
+
 /* A salvage that nobody ends must not keep the disk for ever. */
-static bool awaits_salvage(const struct purge_run *run, const struct ticket *ticket)
+static bool waits_for_salvage(const struct purge_run *run, const struct ticket *ticket)
 {
 	int64_t most = (int64_t)(run->policy.grace_sec + SALVAGE_TRIES * run->policy.salvage_sec);
 
-	return run->policy.salvage && !ticket->stages.done[STAGE_SALVAGE] &&
-	       ticket_kept_sec(ticket, STAGE_MOVE) < most;
+	return ticket_state(ticket) == TICKET_MOVED && !is_asked_for(run) && run->policy.salvage &&
+	       !ticket->stages.done[STAGE_SALVAGE] && ticket_kept_sec(ticket, STAGE_MOVE) < most;
 }
 
 /*
@@ -103,7 +109,7 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	const struct stages *s = &ticket->stages;
 	enum stage since;
 	int64_t left;
-	bool asked = run->cli->argument && run->cli->yes;
+	bool asked = is_asked_for(run);
 
 	if (ticket_state(ticket) == TICKET_PURGING)
 		return 0;
@@ -114,7 +120,7 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 		if (s->begun[STAGE_RESTORE])
 			return -1; /* half of it may be back in place */
 		since = STAGE_MOVE;
-		if (!asked && awaits_salvage(run, ticket))
+		if (waits_for_salvage(run, ticket))
 			return NAP_SEC;
 		break;
 	case TICKET_DEFERRED:
@@ -299,7 +305,9 @@ struct round {
 	int count;   /* of them */
 	int64_t next; /* seconds to the next one due, -1: none */
 	unsigned waiting, purged, failed, used;
-	unsigned copied; /* of those waiting: `keep` is at work */
+	unsigned copied; /* of those waiting: `keep` is at work … */
+	unsigned busy;	 /* … or another run of this program, … */
+	unsigned salvage; /* … or their images are still to be brought over */
 };
 
 static void describe(const struct purge_run *run, const struct ticket *ticket, int64_t due)
@@ -320,13 +328,36 @@ static void describe(const struct purge_run *run, const struct ticket *ticket, i
 		printf("%s (%s): not purged\n", ticket->id, ticket_state_name(ticket_state(ticket)));
 }
 
+static void wait_for_another(struct round *round)
+{
+	round->waiting++;
+	if (round->next < 0 || round->next > NAP_SEC)
+		round->next = NAP_SEC;
+}
+
+/* `finish` has it in hand, or another purge. */
+static void wait_for_run(const struct purge_run *run, const char *id, struct round *round)
+{
+	wait_for_another(round);
+	round->busy++;
+	if (!run->cli->wait)
+		log_warning("quarantine %s is not purged now: another run of containerd-recover has it in hand "
+			    "(`containerd-recover status` shows what is done)", id);
+}
+
+static void note_salvage(const struct purge_run *run, const char *id, struct round *round)
+{
+	round->salvage++;
+	if (!run->cli->wait)
+		log_info("quarantine %s is kept until its images are brought over; "
+			 "`containerd-recover purge --yes %s` does not wait for it", id, id);
+}
+
 /* Somebody copies from it: that comes first, and ends by itself. */
 static void wait_for_keep(const struct purge_run *run, const char *id, struct round *round)
 {
-	round->waiting++;
+	wait_for_another(round);
 	round->copied++;
-	if (round->next < 0 || round->next > NAP_SEC)
-		round->next = NAP_SEC;
 	if (!run->cli->wait)
 		log_warning("quarantine %s is not purged while `containerd-recover keep` copies from it", id);
 }
@@ -354,9 +385,13 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	int r = run->cli->dry_run ? ticket_peek(run->place, id, &ticket) :
 				    ticket_open(run->place, id, &ticket);
-	int64_t due = r == -EBUSY ? NAP_SEC : r < 0 ? -1 : due_in(run, &ticket);
+	int64_t due = r < 0 ? -1 : due_in(run, &ticket);
 
-	if (r < 0 && r != -EBUSY) {
+	if (r == -EBUSY) {
+		wait_for_run(run, id, round);
+		return;
+	}
+	if (r < 0) {
 		log_warning("%s is no quarantine of ours and is left alone: %s", log_name(id), strerror(-r));
 		round->failed++;
 		remember_failed(run, id);
@@ -370,6 +405,8 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		if (due > 0 && (round->next < 0 || due < round->next))
 			round->next = due;
 		round->waiting += due > 0;
+		if (due > 0 && waits_for_salvage(run, &ticket))
+			note_salvage(run, id, round);
 		return;
 	}
 	r = ticket_lock_data(&ticket, false);
@@ -433,7 +470,7 @@ static void unmark_pending(const struct data_root *place)
 
 static int run_all(struct purge_run *run)
 {
-	unsigned failed = 0, purged = 0, used = 0;
+	unsigned failed = 0, purged = 0, used = 0, in_grace;
 	struct round round;
 
 	for (;;) {
@@ -447,22 +484,22 @@ static int run_all(struct purge_run *run)
 	}
 	if (!run->cli->dry_run && round.listed)
 		unmark_pending(run->place);
-	if (run->cli->argument && round.copied > 0 && !run->cli->wait)
-		return EXIT_HANDS_OFF;
+	in_grace = round.waiting - round.copied - round.busy - round.salvage;
 	if (run->cli->argument && round.waiting > 0 && !run->cli->wait) {
-		log_error("quarantine %s is kept for another %" PRId64 " s; --yes purges it now",
-			  run->cli->argument, round.next);
+		if (in_grace)
+			log_error("quarantine %s is kept for another %" PRId64 " s; --yes purges it now",
+				  run->cli->argument, round.next);
 		return EXIT_HANDS_OFF;
 	}
 	/* The background unit has --wait, and is started at every start of containerd. */
 	if (!run->cli->wait && round.listed && round.count == 0 && purged == 0)
 		log_info("no quarantines are kept: there is nothing to purge");
-	if (!run->cli->wait && round.waiting > round.copied)
+	if (!run->cli->wait && in_grace)
 		log_info("%u quarantines are still in their grace period, the next one for %" PRId64 " s",
-			 round.waiting, round.next);
+			 in_grace, round.next);
 	if (failed)
 		return purged ? EXIT_PARTIAL : EXIT_FAILED;
-	if (used)
+	if (used || (round.busy && !run->cli->wait))
 		return purged ? EXIT_PARTIAL : EXIT_HANDS_OFF;
 	return EXIT_OK;
 }

@@ -45,7 +45,7 @@ ok "the report lists the volume" node_until 60 reported
 like "and says what was done" "$(node_run containerd-recover status --last)" "defer.*2 directories, 6[0-9]* entries.*ready "
 fails "it is not a root to be restored" node_run containerd-recover restore --yes "$id"
 node_policy '[quarantine]' 'grace = 0s'
-ok "and purged when its time has come" node_run containerd-recover purge --urgent
+ok "and purged when its time has come, and \`finish\` is through" node_until 60 node_run containerd-recover purge --urgent
 fails "nothing of it is left" test -e "$aside"
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
 
@@ -76,7 +76,7 @@ rm -r "$tasks/stuck" "$NODE/root/etc/systemd/system/containerd.service.d/fails.c
 node_run systemctl daemon-reload
 ok "containerd answers CRI again" node_ready 30
 node_policy '[quarantine]' 'grace = 0s'
-ok "what was moved is purged" node_run containerd-recover purge --urgent
+ok "what was moved is purged" node_until 60 node_run containerd-recover purge --urgent
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
 
 # ---- stuck tmpmounts ---------------------------------------------------------
@@ -105,6 +105,6 @@ is "the pods still run" "$(node_census)" "$(cat "$NODE/counts")"
 ok "containerd made a new tmpmounts" test -d "$(node_path "$node_data")/tmpmounts"
 ok "the old one is aside" test -d "$(node_path "$(node_quarantine)")/root/tmpmounts/containerd-mount4711"
 node_policy '[quarantine]' 'grace = 0s'
-ok "and is purged when its time has come" node_run containerd-recover purge --urgent
+ok "and is purged when its time has come" node_until 60 node_run containerd-recover purge --urgent
 is "nothing of it is left" "$(node_quarantines)" ""
 tap_done

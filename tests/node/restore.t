@@ -94,6 +94,8 @@ for not_ours in /var/lib/precious "$root" "${root%/*}" / "$root.quarantine" "$ro
 done
 purge "$id" >"$NODE/said"
 is "within its grace period nor is the quarantine purged without --yes" "$? $(grep -c 'is kept for another' "$NODE/said")" "3 1"
+node_run flock "$root.quarantine/$id" containerd-recover purge --yes "$id" >"$NODE/said" 2>&1
+is "one that another run has in hand is left to it, and it says so" "$? $(grep -c 'another run.* has it in hand' "$NODE/said")" "3 1"
 is "nothing of all that is gone" "$(whole)" "$(cat "$NODE/whole")"
 rm -r "$jail/20260101T000000-foreign" "$(node_path /var/lib/precious)"
 

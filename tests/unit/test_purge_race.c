@@ -72,7 +72,7 @@ static int purge(int fd, struct purge_progress *ret)
 struct again {
 	int fd;
 	atomic_bool end;
-	unsigned rounds;
+	atomic_uint rounds;
 };
 
 static void *purge_again(void *data)
@@ -168,7 +168,8 @@ static void test_directory_that_is_filled_meanwhile(void)
 
 	if (!CHECK_EQ(pthread_create(&thread, NULL, purge_again, &again), 0))
 		return;
-	for (int i = 0; i < 5000; i++)
+	/* Until it has ended twice, however late its thread came to run. */
+	for (int i = 0; i < 5000 || (again.rounds < 2 && i < 1000000); i++)
 		(void)make_files(sub, 1);
 	again.end = true;
 	(void)pthread_join(thread, NULL);
