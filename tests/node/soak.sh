@@ -162,9 +162,9 @@ by_hand() { # COMMAND...: at the same time as all else
     node_run timeout -s INT -k 20 10 containerd-recover "$@" >>"$NODE/by-hand" 2>&1 &
     jobs_+=($!)
 }
-hinder_kill() { say "SIGKILL to containerd-recover" && node_run pkill -KILL -x containerd-reco; }
+hinder_kill() { say "SIGKILL to containerd-recover" && killed=yes && node_run pkill -KILL -x containerd-reco; }
 hinder_kill_often() {
-    say "SIGKILL to containerd-recover, ten times" && often=yes
+    say "SIGKILL to containerd-recover, ten times" && killed=yes
     for _ in {1..10}; do
         node_run pkill -KILL -x containerd-reco
         sleep 0.0$((RANDOM % 10))
@@ -336,7 +336,7 @@ hinders=(kill kill kill_often kill_often restart crash now restore restore purge
 one_round() {
     local count i pid how
     RANDOM=$(((SEED * 31 + round * 7919) % 32768))
-    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no often=no nows=0 causes="" broke="" jobs_=() disk=$node_data
+    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no killed=no nows=0 causes="" broke="" jobs_=() disk=$node_data
     [ "$layout" = mount ] || disk=/var/lib
     pick 1h 1h 1h 3s 0s && policy "$picked"
     age_history
@@ -362,8 +362,8 @@ one_round() {
     "mend_$broke" 2>/dev/null
     unmount_all opt/canary
     [ "$bad" = no ] || return
-    # Tried twice; then it waits for containerd's next start.
-    [ "$often" = no ] || node_run systemctl start containerd-recover-finish
+    # What was killed waits for containerd's next start.
+    [ "$killed" = no ] || node_run systemctl start containerd-recover-finish
     node_until 60 background_rests || violated "background work does not end"
     node_until 30 settled || comes_back
     [ "$bad" = no ] || return

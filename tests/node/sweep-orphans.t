@@ -58,12 +58,13 @@ is "its shim is still there" "$(shims)" 2
 ok "sweep" node_run containerd-recover sweep --yes
 is "it is gone, the other pod's is not" "$(shims) $(node_cri list | cut -d' ' -f2,3)" "1 a-1 ready"
 
-# Killed, the background work goes on without another start of containerd.
+# Killed, the sweep goes on with the next start of containerd, the purge by itself.
 node_run rmdir "$tasks/.other"
 node_census --save "$NODE/before" >/dev/null
 node_run timeout 30 sh -c 'until pkill -KILL -f "containerd-recover [f]inish"; do :; done' &
 ok "a fresh root" node_run containerd-recover now --yes
 ok "its background work is killed" wait $!
+ok "containerd is started again" node_run systemctl restart containerd
 ok "nothing is left of the pod all the same" node_until 30 node_nothing_left_of "$NODE/before"
 purge_runs() { [ "$(node_property ActiveState containerd-recover-purge) $(node_property NRestarts containerd-recover-purge)" = "active $1" ]; }
 ok "the purge waits" node_until 20 purge_runs 0
