@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,4 +128,20 @@ void tap_private_mounts(void)
 		return;
 	printf("Bail out! cannot make a mount namespace\n");
 	exit(1);
+}
+
+int tap_shell(const char *format, ...)
+{
+	char *command;
+	va_list args;
+	int r;
+
+	va_start(args, format);
+	r = vasprintf(&command, format, args);
+	va_end(args);
+	if (r < 0)
+		return -ENOMEM;
+	r = system(command); // NOLINT: the test's own words
+	free(command);
+	return r;
 }

@@ -48,6 +48,9 @@ void tap_private_mounts(void);
  */
 int tap_refuse(unsigned number);
 
+/* system(3) of what is printed by @format. Returns its status, or -ENOMEM. */
+__attribute__((format(printf, 1, 2))) int tap_shell(const char *format, ...);
+
 #define CHECK(x) tap_check((x), __FILE__, __LINE__, #x)
 #define CHECK_EQ(got, want) \
 	tap_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got " == " #want)

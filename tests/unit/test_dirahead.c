@@ -1,7 +1,6 @@
 /* On ext4 of its own: how many reads the device sees, in counts, not in time. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,25 +17,13 @@ enum { DIRECTORIES = 6000 };
 
 static const char *base;
 
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-	cleanup_free char *command = NULL;
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(&command, format, args);
-	va_end(args);
-	return r < 0 ? -ENOMEM : system(command); // NOLINT: the test's own words
-}
-
 /* A new file system, mounted at <base>/mnt; false: it cannot be made here. */
 static bool make_fs(const char *options)
 {
-	return shell("cd %s && rm -f image && mkdir -p mnt && truncate -s 256M image && "
-		     "mkfs.ext4 -q -F -N 20000 %s image >/dev/null 2>&1 && "
-		     "mount -o loop image mnt 2>/dev/null",
-		     base, options) == 0;
+	return tap_shell("cd %s && rm -f image && mkdir -p mnt && truncate -s 256M image && "
+			 "mkfs.ext4 -q -F -N 20000 %s image >/dev/null 2>&1 && "
+			 "mount -o loop image mnt 2>/dev/null",
+			 base, options) == 0;
 }
 
 static int open_mnt(void)
@@ -62,7 +49,7 @@ static void make_dirs(int fd)
 /* Nothing of it is in the caches any more: its loop device ends with it. */
 static void remount(void)
 {
-	CHECK_EQ(shell("cd %s && umount mnt && mount -o loop image mnt", base), 0);
+	CHECK_EQ(tap_shell("cd %s && umount mnt && mount -o loop image mnt", base), 0);
 }
 
 /* Reads that the device of @fd has finished. */
@@ -102,7 +89,7 @@ static void test_a_cold_walk_reads_in_large_pieces(void)
 	CHECK_EQ(result.entries, DIRECTORIES + 1); /* lost+found */
 	CHECK(device_reads(fd) - before < DIRECTORIES / 2);
 	(void)close(fd);
-	CHECK_EQ(shell("umount %s/mnt", base), 0);
+	CHECK_EQ(tap_shell("umount %s/mnt", base), 0);
 }
 
 static void hint_all(struct dirahead *ahead, int fd)
@@ -137,7 +124,7 @@ static void end_hints(struct dirahead *ahead)
 {
 	dirahead_close(ahead);
 	CHECK_EQ(ahead->device, -EBADF);
-	CHECK_EQ(shell("umount %s/mnt", base), 0);
+	CHECK_EQ(tap_shell("umount %s/mnt", base), 0);
 }
 
 /* Groups of 1 MiB, over which ext4 spreads the directories below the top. */

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -27,18 +26,6 @@ enum {
 static const char *base;
 static uint64_t first_inode; /* of the files; the others follow */
 
-__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
-{
-	cleanup_free char *command = NULL;
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = vasprintf(&command, format, args);
-	va_end(args);
-	return r < 0 ? -ENOMEM : system(command); // NOLINT: the test's own words
-}
-
 static int open_mnt(void)
 {
 	cleanup_free char *path = NULL;
@@ -59,8 +46,8 @@ static bool make_files(void)
 	cleanup_fd int fd = -EBADF;
 	struct stat st;
 
-	if (shell("cd %s && mkdir -p mnt && truncate -s 512M image && mkfs.btrfs -q image >/dev/null 2>&1 && "
-		  "mount -o loop,noatime image mnt 2>/dev/null", base) != 0)
+	if (tap_shell("cd %s && mkdir -p mnt && truncate -s 512M image && mkfs.btrfs -q image >/dev/null 2>&1 && "
+		      "mount -o loop,noatime image mnt 2>/dev/null", base) != 0)
 		return false;
 	fd = open_mnt();
 	for (unsigned i = 0; i < FILES; i++) {
@@ -78,7 +65,7 @@ static bool make_files(void)
 /* Nothing of it is in the caches any more: its loop device ends with it. */
 static void remount(void)
 {
-	CHECK_EQ(shell("cd %s && umount mnt && mount -o loop,noatime image mnt", base), 0);
+	CHECK_EQ(tap_shell("cd %s && umount mnt && mount -o loop,noatime image mnt", base), 0);
 }
 
 /* Reads that the device below has finished. */
@@ -240,7 +227,7 @@ static void test_on_btrfs(void)
 	what_nobody_needs_is_not_read_for_ever();
 	it_ends_when_asked();
 	without_the_capability();
-	CHECK_EQ(shell("umount %s/mnt", base), 0);
+	CHECK_EQ(tap_shell("umount %s/mnt", base), 0);
 }
 
 int main(void)
