@@ -13,7 +13,6 @@
 #include "recover/command.h"
 #include "recover/decision.h"
 #include "recover/defer.h"
-#include "recover/file.h"
 #include "recover/incident.h"
 #include "recover/log.h"
 #include "recover/run_lock.h"
@@ -185,12 +184,8 @@ int now_command(int argc, char **argv)
 		return EXIT_HANDS_OFF;
 	if (decision.steps & STEP_QUARANTINE)
 		print_loss(&s.facts);
-	r = file_check_writable(RECORDS_PATH);
-	if (r < 0) {
-		log_error("nothing is begun that cannot be written down, and %s cannot be written to: %s",
-			  RECORDS_PATH, strerror(-r));
+	if (run_check_records() < 0)
 		return EXIT_FAILED;
-	}
 	if (cli.dry_run)
 		return EXIT_OK;
 	r = ask(&cli);

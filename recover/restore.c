@@ -316,12 +316,8 @@ static int check(const struct cli *cli, struct situation *s)
 	if (open_ticket(s, cli->argument, false, &ticket) < 0)
 		return EXIT_FAILED;
 	print_plan(s, &ticket);
-	r = file_check_writable(RECORDS_PATH);
-	if (r < 0) {
-		log_error("nothing is begun that cannot be written down, and %s cannot be written to: %s",
-			  RECORDS_PATH, strerror(-r));
+	if (run_check_records() < 0)
 		return EXIT_FAILED;
-	}
 	/* Nobody may wait for a person's answer; all is looked at again. */
 	cleanup_close(&s->meta_fd);
 	s->meta_fd = -EBADF;

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 #include <time.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
 
@@ -34,4 +36,14 @@ int run_lock_patiently(void)
 	for (int i = 0; (fd = run_lock()) == -EBUSY && i < PATIENCE_SEC * 1000 / PAUSE_MSEC; i++)
 		(void)nanosleep(&pause, NULL); /* a shorter one only asks sooner */
 	return fd;
+}
+
+int run_check_records(void)
+{
+	int r = file_check_writable(RECORDS_PATH);
+
+	if (r < 0)
+		log_error("nothing is begun that cannot be written down, and %s cannot be written to: %s",
+			  RECORDS_PATH, strerror(-r));
+	return r;
 }

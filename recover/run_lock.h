@@ -14,4 +14,10 @@ int run_lock(void);
  */
 int run_lock_patiently(void);
 
+/*
+ * Could a run write down what it does? For a person's command, before it changes
+ * anything. Returns 0, or a negative errno, which was logged.
+ */
+int run_check_records(void);
+
 #endif
