@@ -136,8 +136,10 @@ static bool panic_is_in(const struct sighting *s, const struct log_panic *panic,
 {
 	const char *loading = "";
 
-	if (panic_has(s, panic, frame) || !plugin)
-		return panic_has(s, panic, frame);
+	if (panic_has(s, panic, frame))
+		return true;
+	if (!plugin)
+		return false;
 	for (size_t i = s->first; i < panic->first; i++)
 		if (s->log->lines[i].source == LOG_CONTAINERD &&
 		    strstr(s->log->lines[i].text, "loading plugin"))

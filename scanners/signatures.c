@@ -153,7 +153,7 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 {
 	const struct signature_info *info = &table[worst].info;
 	struct signature_evidence evidence;
-	long long newest = -1;
+	long long time, newest = -1;
 	struct said said = { 0 };
 
 	*ret = (struct signature_finding){
@@ -171,8 +171,8 @@ static void judge(const struct log *log, enum signature worst, struct signature_
 		if (!shows || evidence.count == 0)
 			continue;
 		note_said(&said, log, sighting.first, evidence.lines[0]);
-		if (sighting_newest(&sighting) > newest)
-			newest = sighting_newest(&sighting);
+		time = sighting_newest(&sighting);
+		newest = time > newest ? time : newest;
 	}
 	if (ret->starts > 1 && ret->shown_in == ret->starts)
 		ret->needs &= ~(unsigned)NEED_REPEAT;

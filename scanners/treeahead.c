@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/param.h>
 #include <sys/statfs.h>
 
 #include "scanners/cleanup.h"

@@ -248,12 +248,7 @@ bool queue_is_leaf(struct queue *queue, const struct node *node)
 
 bool queue_has_several(struct queue *queue)
 {
-	bool several;
-
-	pthread_mutex_lock(&queue->lock);
-	several = queue->target > 1;
-	pthread_mutex_unlock(&queue->lock);
-	return several;
+	return queue->target > 1; /* one number: no lock is needed to read it */
 }
 
 bool queue_is_full(struct queue *queue)

@@ -125,10 +125,11 @@ static void unlink_files(struct worker *worker, struct window *window)
 	       (count = window_take(window, pace_chunk(&crew->pace, WINDOW_CHUNK), &first))) {
 		uint64_t since;
 
-		if (crew->in_turns && reads_ahead(crew) && queue_has_several(&crew->queue))
-			fetch(&crew->place, window, first, first + count);
-		if (reads_ahead(crew))
+		if (reads_ahead(crew)) {
 			treeahead_hint(crew->tree_ahead, window->entries[first].inode, count);
+			if (crew->in_turns && queue_has_several(&crew->queue))
+				fetch(&crew->place, window, first, first + count);
+		}
 		since = pace_wait(&crew->pace, (unsigned)count);
 		if (crew->in_turns)
 			pthread_mutex_lock(&crew->turn);
