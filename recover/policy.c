@@ -12,6 +12,7 @@
 #include "recover/pods.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/text.h"
 
 enum { POLICY_FILE_MAX = 1 << 16, DAY = 24 * 3600 };
 
@@ -167,93 +168,168 @@ static int take_pods(struct policy *policy, const struct policy_key *key, const 
 
 struct parse {
 	struct policy *policy;
-	const char *file;
-	char *problem;
+	const char *rest; /* of the text */
+	int line;	  /* the one that was read last */
+	char *problem;	  /* the first one: inih goes on behind it */
+	int problem_line;
 	bool no_memory;
 };
 
 static int note_problem(struct parse *parse, char *problem)
 {
-	if (!parse->problem)
-		parse->problem = problem;
-	else
+	if (!problem)
+		parse->no_memory = true;
+	if (parse->problem) {
 		free(problem);
-	return 0; /* inih's word for "stop here" */
+	} else {
+		parse->problem = problem;
+		parse->problem_line = parse->line;
+	}
+	return 0; /* inih's word for an error */
+}
+
+/* inih's fgets(). Without indents, in which it sees a further value of the key above,
+ * and which then would be the only one; and without cutting a line in two. */
+static char *next_line(char *line, int size, void *data)
+{
+	struct parse *parse = data;
+	size_t length;
+
+	if (!*parse->rest)
+		return NULL;
+	parse->line++;
+	parse->rest += strspn(parse->rest, " \t");
+	length = strcspn(parse->rest, "\n");
+	if (length >= (size_t)size) {
+		(void)note_problem(parse, text_print("the line is too long; give %d bytes at most", size - 1));
+		return NULL;
+	}
+	memcpy(line, parse->rest, length);
+	line[length] = '\0';
+	parse->rest += length + (parse->rest[length] == '\n');
+	return line;
+}
+
+/* The unit that the limits of a key are in. */
+static const char *limit_unit(enum policy_type type)
+{
+	switch (type) {
+	case POLICY_SECONDS:
+		return " s";
+	case POLICY_MSEC:
+		return " ms";
+	case POLICY_SIZE:
+		return " bytes";
+	default:
+		return "";
+	}
+}
+
+static char *out_of_range(const struct policy_key *key, const char *text)
+{
+	const char *unit = limit_unit(key->type);
+
+	if (key->max == UINT64_MAX)
+		return text_print("[%s] %s = %s is out of range; give at least %" PRIu64 "%s", key->section,
+				  key->name, text, key->min, unit);
+	return text_print("[%s] %s = %s is out of range; give %" PRIu64 "%s to %" PRIu64 "%s",
+			  key->section, key->name, text, key->min, unit, key->max, unit);
+}
+
+static int take_value(struct policy *policy, const struct policy_key *key, const char *text)
+{
+	uint64_t value = 0;
+	int r;
+
+	if (key->type == POLICY_PODS)
+		return take_pods(policy, key, text);
+	r = parse_value(key, text, &value);
+	if (r == 0)
+		set(policy, key, value);
+	return r;
+}
+
+static const struct policy_key *find_key(const char *section, const char *name)
+{
+	for (unsigned i = 0; i < policy_key_count; i++)
+		if (strcmp(policy_keys[i].section, section) == 0 && strcmp(policy_keys[i].name, name) == 0)
+			return &policy_keys[i];
+	return NULL;
 }
 
 static int on_key(void *data, const char *section, const char *name, const char *text)
 {
+	const struct policy_key *key = find_key(section, name);
 	struct parse *parse = data;
-	char *problem = NULL;
-	uint64_t value = 0;
+	int r;
 
-	for (unsigned i = 0; i < policy_key_count; i++) {
-		const struct policy_key *key = &policy_keys[i];
-		int r;
-
-		if (strcmp(key->section, section) != 0 || strcmp(key->name, name) != 0)
-			continue;
-		if (key->type == POLICY_PODS) {
-			r = take_pods(parse->policy, key, text);
-		} else {
-			r = parse_value(key, text, &value);
-			if (r == 0)
-				set(parse->policy, key, value);
-		}
-		if (r == 0)
-			return 1;
-		if (r == -ERANGE)
-			r = asprintf(&problem, "%s: [%s] %s = %s is out of range (%" PRIu64 " to %" PRIu64 ")",
-				     parse->file, section, name, text, key->min, key->max);
-		else
-			r = asprintf(&problem, "%s: [%s] %s = %s is not understood; give %s",
-				     parse->file, section, name, text, type_hint(key->type));
-		parse->no_memory |= r < 0;
-		return note_problem(parse, r < 0 ? NULL : problem);
-	}
-	if (asprintf(&problem, "%s: [%s] has no key %s; see containerd-recover(8) for the keys",
-		     parse->file, section, name) < 0) {
-		parse->no_memory = true;
-		problem = NULL;
-	}
-	return note_problem(parse, problem);
+	if (!key && !*section)
+		return note_problem(parse, text_print("%s stands before the first [section]", name));
+	if (!key)
+		return note_problem(parse, text_print("[%s] has no key %s; see containerd-recover(8) for the keys",
+						      section, name));
+	r = take_value(parse->policy, key, text);
+	if (r == 0)
+		return 1;
+	if (r == -ERANGE)
+		return note_problem(parse, out_of_range(key, text));
+	return note_problem(parse, text_print("[%s] %s = %s is not understood; give %s", section, name, text,
+					      type_hint(key->type)));
 }
 
 int policy_parse(const char *text, const char *name, struct policy *policy, char **ret_problem)
 {
 	struct policy changed = *policy;
-	struct parse parse = { .policy = &changed, .file = name };
-	int line = ini_parse_string(text, on_key, &parse);
+	struct parse parse = { .policy = &changed, .rest = text };
+	int line = ini_parse_stream(next_line, &parse, on_key, &parse);
+	cleanup_free char *problem = parse.problem;
 
-	if (line == 0 && !parse.problem && !parse.no_memory) {
+	if (line == 0 && !problem && !parse.no_memory) {
 		*policy = changed;
 		return 0;
 	}
-	if (!parse.problem && !parse.no_memory && line > 0 &&
-	    asprintf(&parse.problem, "%s:%d: neither a [section] nor a key = value", name, line) < 0)
-		parse.problem = NULL;
-	*ret_problem = parse.problem;
-	return parse.problem ? -EINVAL : -ENOMEM;
+	*ret_problem = NULL;
+	if (line < 0 || parse.no_memory)
+		return -ENOMEM;
+	if (problem && (line == 0 || parse.problem_line <= line))
+		*ret_problem = text_print("%s:%d: %s", name, parse.problem_line, problem);
+	else
+		*ret_problem = text_print("%s:%d: neither a [section] nor a key = value", name, line);
+	return *ret_problem ? -EINVAL : -ENOMEM;
 }
 
-static int read_file(int dirfd, const char *name, struct policy *policy, char **ret_problem)
+static const char *read_problem(int error)
 {
-	cleanup_free char *text = NULL;
+	switch (error) {
+	case -ELOOP:
+		return "it is a link, which is not followed; put the file itself there";
+	case -EFBIG:
+		return "it is too large; 64 KiB are read at most";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* @path is what @dirfd is called. */
+static int read_file(int dirfd, const char *path, const char *name, struct policy *policy,
+		     char **ret_problem)
+{
+	cleanup_free char *text = NULL, *whole = text_print("%s/%s", path, name);
 	size_t size;
 	int r = dir_read_file(dirfd, name, POLICY_FILE_MAX, &text, &size);
 
 	if (r == -ENOENT)
 		return 0;
+	if (!whole)
+		return -ENOMEM;
 	if (r < 0) {
-		if (asprintf(ret_problem, "%s cannot be read: %s", name, strerror(-r)) < 0)
-			*ret_problem = NULL;
+		*ret_problem = text_print("%s cannot be read: %s", whole, read_problem(r));
 		return r;
 	}
 	if (strlen(text) == size)
-		return policy_parse(text, name, policy, ret_problem);
+		return policy_parse(text, whole, policy, ret_problem);
 	/* What a loss of power makes of a file: its keys must not fall back to defaults. */
-	if (asprintf(ret_problem, "%s has a NUL byte at %zu: it is damaged", name, strlen(text)) < 0)
-		*ret_problem = NULL;
+	*ret_problem = text_print("%s has a NUL byte at %zu: it is damaged; write it anew", whole, strlen(text));
 	return -EINVAL;
 }
 
@@ -264,18 +340,21 @@ static int is_conf(const struct dirent *entry)
 	return len > 5 && entry->d_name[0] != '.' && strcmp(entry->d_name + len - 5, ".conf") == 0;
 }
 
-static int read_dropins(int etc_fd, struct policy *policy, char **ret_problem)
+static int read_dropins(int etc_fd, const char *etc_path, struct policy *policy, char **ret_problem)
 {
-	cleanup_fd int fd = openat(etc_fd, "containerd-recover.conf.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	static const char name[] = "containerd-recover.conf.d";
+	cleanup_fd int fd = openat(etc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *path = text_print("%s/%s", etc_path, name);
 	struct dirent **entries;
 	int n, r = 0;
 
 	if (fd < 0 && errno == ENOENT)
 		return 0;
+	if (!path)
+		return -ENOMEM;
 	if (fd < 0) {
 		r = -errno;
-		if (asprintf(ret_problem, "containerd-recover.conf.d cannot be read: %s", strerror(-r)) < 0)
-			*ret_problem = NULL;
+		*ret_problem = text_print("%s cannot be read: %s", path, strerror(-r));
 		return r;
 	}
 	n = scandirat(fd, ".", &entries, is_conf, alphasort);
@@ -283,7 +362,7 @@ static int read_dropins(int etc_fd, struct policy *policy, char **ret_problem)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		if (r == 0)
-			r = read_file(fd, entries[i]->d_name, policy, ret_problem);
+			r = read_file(fd, path, entries[i]->d_name, policy, ret_problem);
 		free(entries[i]);
 	}
 	free(entries);
@@ -301,9 +380,9 @@ int policy_read(const char *etc_path, struct policy *ret, char **ret_problem)
 	if (etc_fd < 0)
 		return etc_fd;
 	policy = *ret;
-	r = read_file(etc_fd, "containerd-recover.conf", &policy, ret_problem);
+	r = read_file(etc_fd, etc_path, "containerd-recover.conf", &policy, ret_problem);
 	if (r == 0)
-		r = read_dropins(etc_fd, &policy, ret_problem);
+		r = read_dropins(etc_fd, etc_path, &policy, ret_problem);
 	if (r == 0)
 		*ret = policy;
 	return r;
