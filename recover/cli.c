@@ -11,10 +11,14 @@
 #include "recover/command.h"
 #include "recover/log.h"
 #include "scanners/cleanup.h"
+#include "scanners/text.h"
 
 enum { OPT_ROOT = 256, OPT_STATE, OPT_CONFIG, OPT_UNIT, OPT_FORMAT, OPT_FORCE, OPT_FACTS, OPT_LAST,
        OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT,
-       OPT_POD, OPT_TO };
+       OPT_POD, OPT_TO, OPT_RESULT, OPT_EXIT_STATUS };
+
+/* "-y" is one letter for three promises. */
+#define ANY_YES (CLI_YES | CLI_YES_ENDS_GRACE | CLI_YES_RELEASES)
 
 static const struct option_row {
 	unsigned belongs; /* 0: every command has it */
@@ -27,7 +31,10 @@ static const struct option_row {
 	{ CLI_PATHS, { "unit", required_argument, NULL, OPT_UNIT }, "--unit=NAME    systemd unit (containerd.service)" },
 	{ CLI_DRY_RUN, { "dry-run", no_argument, NULL, 'n' }, "-n, --dry-run  show what would be done, change nothing" },
 	{ CLI_YES, { "yes", no_argument, NULL, 'y' }, "-y, --yes      do not ask" },
+	{ CLI_YES_ENDS_GRACE, { "yes", no_argument, NULL, 'y' }, "-y, --yes      end the grace period of ID" },
+	{ CLI_YES_RELEASES, { "yes", no_argument, NULL, 'y' }, "-y, --yes      release it; else nothing is changed" },
 	{ CLI_FORCE, { "force", no_argument, NULL, OPT_FORCE }, "--force        override the cool-down and the hold file" },
+	{ CLI_FORCE_HOLD, { "force", no_argument, NULL, OPT_FORCE }, "--force        override the hold file" },
 	{ CLI_FACTS, { "facts", required_argument, NULL, OPT_FACTS }, "--facts=FILE   judge these facts instead of this node (- for stdin)" },
 	{ CLI_LAST, { "last", no_argument, NULL, OPT_LAST }, "--last         the report of the last incident" },
 	{ CLI_URGENT, { "urgent", no_argument, NULL, OPT_URGENT }, "--urgent       at full speed" },
@@ -40,6 +47,8 @@ static const struct option_row {
 	{ CLI_LIMIT, { "limit", required_argument, NULL, OPT_LIMIT }, "--limit=N      sandboxes released at most" },
 	{ CLI_POD, { "pod", required_argument, NULL, OPT_POD }, "--pod=NS/NAME  what is this pod's; wildcards; may be given again" },
 	{ CLI_TO, { "to", required_argument, NULL, OPT_TO }, "--to=PATH      a new directory, or a new .tar, .tar.zst, .tar.gz" },
+	{ CLI_SYSTEMD, { "result", required_argument, NULL, OPT_RESULT }, "--result=WORD  systemd's Result= of the unit, where the log lacks it" },
+	{ CLI_SYSTEMD, { "exit-status", required_argument, NULL, OPT_EXIT_STATUS }, "--exit-status=STATUS  its exit status: 1, 203/EXEC, killed/KILL" },
 	{ CLI_FORMAT, { "format", required_argument, NULL, OPT_FORMAT }, "--format=FMT   text or json" },
 	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  say more" },
 	{ 0, { "help", no_argument, NULL, 'h' }, "-h, --help     show this help" },
@@ -90,28 +99,50 @@ static int take_path(const char *option, const char *text, const char **ret)
 	return 0;
 }
 
-static int take_rate(const char *text, struct cli *cli)
+/* @what is counted, 1 of it to @most. */
+static int take_number(const char *option, const char *text, const char *what, long long most,
+		       long long *ret)
 {
 	const char *problem;
-
-	cli->max_rate = strtonum(text, 1, UINT_MAX, &problem);
-	if (!problem)
-		return 0;
-	fprintf(stderr, "containerd-recover: --max-rate=%s is %s; give entries per second\n", text,
-		problem);
-	return -EINVAL;
-}
-
-static int take_number(const char *option, const char *text, unsigned *ret)
-{
-	const char *problem;
-	long long number = strtonum(text, 1, INT_MAX / 1000, &problem);
+	long long number = strtonum(text, 1, most, &problem);
 
 	if (problem) {
-		fprintf(stderr, "containerd-recover: --%s=%s is %s\n", option, text, problem);
+		fprintf(stderr, "containerd-recover: --%s=%s is %s; give a number of %s, 1 to %lld\n",
+			option, text, problem, what, most);
 		return -EINVAL;
 	}
-	*ret = (unsigned)number;
+	*ret = number;
+	return 0;
+}
+
+static int take_count(const char *option, const char *text, const char *what, unsigned *ret)
+{
+	long long number;
+	int r = take_number(option, text, what, INT_MAX / 1000, &number);
+
+	if (r == 0)
+		*ret = (unsigned)number;
+	return r;
+}
+
+static int take_text(const char *option, const char *text, const char *what, const char **ret)
+{
+	if (!*text) {
+		fprintf(stderr, "containerd-recover: --%s is empty; give %s\n", option, what);
+		return -EINVAL;
+	}
+	*ret = text;
+	return 0;
+}
+
+static int take_unit(const char *text, struct cli *cli)
+{
+	if (!text_is_single_name(text)) {
+		fprintf(stderr, "containerd-recover: --unit=%s: give a unit's name, such as containerd.service\n",
+			text);
+		return -EINVAL;
+	}
+	cli->paths.unit = text;
 	return 0;
 }
 
@@ -139,29 +170,29 @@ static int take_option(int option, unsigned options, struct cli *cli)
 	case OPT_CONFIG:
 		return take_path("config", optarg, &cli->paths.config);
 	case OPT_UNIT:
-		cli->paths.unit = optarg;
-		return 0;
+		return take_unit(optarg, cli);
 	case OPT_FORMAT:
 		return take_format(optarg, options, cli);
 	case OPT_FACTS:
-		cli->facts_file = optarg;
-		return 0;
+		return take_text("facts", optarg, "a file, or - for standard input", &cli->facts_file);
 	case OPT_MAX_RATE:
-		return take_rate(optarg, cli);
+		return take_number("max-rate", optarg, "entries a second", UINT_MAX, &cli->max_rate);
 	case OPT_NCDU:
-		cli->ncdu_file = optarg;
-		return 0;
+		return take_text("ncdu", optarg, "a file, or - for standard output", &cli->ncdu_file);
 	case OPT_BUDGET:
-		return take_number("budget", optarg, &cli->budget_sec);
+		return take_count("budget", optarg, "seconds", &cli->budget_sec);
 	case OPT_TOP:
-		return take_number("top", optarg, &cli->top);
+		return take_count("top", optarg, "rows", &cli->top);
 	case OPT_LIMIT:
-		return take_number("limit", optarg, &cli->limit);
+		return take_count("limit", optarg, "sandboxes", &cli->limit);
 	case OPT_POD:
 		return take_pod(optarg, cli);
 	case OPT_TO:
-		cli->to = optarg;
-		return 0;
+		return take_text("to", optarg, "a path where there is nothing yet", &cli->to);
+	case OPT_RESULT:
+		return take_text("result", optarg, "systemd's Result=, such as exit-code", &cli->result);
+	case OPT_EXIT_STATUS:
+		return take_text("exit-status", optarg, "a status, such as 1 or 203/EXEC", &cli->exit_status);
 	case OPT_FULL:
 		cli->full = true;
 		return 0;
@@ -202,11 +233,38 @@ static int take_arguments(int argc, char **argv, unsigned options, const char *a
 		return -EINVAL;
 	}
 	if ((options & CLI_ARGUMENT) && optind == argc) {
-		fprintf(stderr, "containerd-recover: %s needs one %s%s\n", argv[0], argument,
+		fprintf(stderr, "containerd-recover: %s needs an argument: %s%s\n", argv[0], argument,
 			strcmp(argument, "ID") == 0 ? "; `containerd-recover status` lists them" : "");
 		return -EINVAL;
 	}
 	cli->argument = argv[optind];
+	return 0;
+}
+
+/* What would be ignored otherwise, and the person take for done. */
+static int check_together(const struct cli *cli, unsigned options)
+{
+	const struct config_overrides *paths = &cli->paths;
+	const struct {
+		bool wrong;
+		const char *words;
+	} pairs[] = {
+		{ cli->full && cli->budget_sec, "--full takes as long as it takes; leave --budget out" },
+		{ cli->ncdu_file && cli->format == FORMAT_JSON, "--ncdu has a format of its own; leave --format out" },
+		{ cli->last && cli->format == FORMAT_PROMETHEUS, "--last is not for --format=prometheus; give text or json" },
+		{ cli->urgent && cli->max_rate > 0, "--urgent is at full speed; leave --max-rate out" },
+		{ cli->facts_file && (paths->root || paths->state || paths->config || paths->unit),
+		  "--facts has all that is judged; leave --root, --state, --config and --unit out" },
+		{ (options & CLI_YES_ENDS_GRACE) && cli->yes && !cli->argument,
+		  "--yes ends the grace period of one quarantine; give its ID, which `containerd-recover status` has" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		if (!pairs[i].wrong)
+			continue;
+		fprintf(stderr, "containerd-recover: %s\n", pairs[i].words);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -215,7 +273,7 @@ int cli_parse(int argc, char **argv, unsigned options, const char *about, const 
 {
 	struct option longs[ARRAY_SIZE(rows) + 1] = { 0 };
 	struct cli cli = { .max_rate = -1 };
-	char shorts[8];
+	char program[] = "containerd-recover", *name = argv[0], shorts[8];
 	size_t n = 0;
 	int option;
 
@@ -223,22 +281,24 @@ int cli_parse(int argc, char **argv, unsigned options, const char *about, const 
 		if (!rows[i].belongs || (rows[i].belongs & options))
 			longs[n++] = rows[i].option;
 	(void)snprintf(shorts, sizeof(shorts), "hv%s%s", options & CLI_DRY_RUN ? "n" : "",
-		       options & CLI_YES ? "y" : "");
+		       options & ANY_YES ? "y" : "");
 	optind = 0;
+	argv[0] = program; /* for getopt's own messages */
 	while ((option = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
 		if (option == 'h') {
-			print_help(argv[0], options, about, argument);
+			print_help(name, options, about, argument);
 			return EXIT_OK;
 		}
 		if (option == '?' || take_option(option, options, &cli) < 0)
-			return usage_error(argv[0]);
+			return usage_error(name);
 	}
-	if (take_arguments(argc, argv, options, argument, &cli) < 0)
-		return usage_error(argv[0]);
+	argv[0] = name;
+	if (take_arguments(argc, argv, options, argument, &cli) < 0 || check_together(&cli, options) < 0)
+		return usage_error(name);
 	log_open(cli.verbose);
 	/* Who sees half of the node takes the other half for gone. */
 	if ((options & CLI_PATHS) && !cli.facts_file && geteuid() != 0) {
-		log_error("%s needs root", argv[0]);
+		log_error("%s needs root", name);
 		return EXIT_FAILED;
 	}
 	*ret = cli;

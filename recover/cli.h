@@ -15,10 +15,10 @@ enum cli_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS };
 enum cli_option {
 	CLI_PATHS = 1 << 0,    /* --root, --state, --config, --unit */
 	CLI_DRY_RUN = 1 << 1,  /* -n, --dry-run */
-	CLI_YES = 1 << 2,      /* -y, --yes */
+	CLI_YES = 1 << 2,      /* -y, --yes: do not ask */
 	CLI_FORMAT = 1 << 3,   /* --format=text|json */
 	CLI_PROMETHEUS = 1 << 4, /* and --format=prometheus */
-	CLI_FORCE = 1 << 5,    /* --force */
+	CLI_FORCE = 1 << 5,    /* --force: whatever hold file and cool-down say */
 	CLI_FACTS = 1 << 6,    /* --facts=FILE */
 	CLI_LAST = 1 << 7,     /* --last */
 	CLI_URGENT = 1 << 8,   /* --urgent */
@@ -33,6 +33,10 @@ enum cli_option {
 	CLI_LIMIT = 1 << 17, /* --limit=N */
 	CLI_POD = 1 << 18,   /* --pod=NAMESPACE/NAME, several times */
 	CLI_TO = 1 << 19,    /* --to=PATH */
+	CLI_YES_ENDS_GRACE = 1 << 20, /* -y, --yes: end the grace period of the argument */
+	CLI_YES_RELEASES = 1 << 21,   /* -y, --yes: act, not only look */
+	CLI_FORCE_HOLD = 1 << 22,     /* --force: whatever the hold file says */
+	CLI_SYSTEMD = 1 << 23,	      /* --result=WORD, --exit-status=STATUS */
 };
 
 struct cli {
@@ -45,15 +49,17 @@ struct cli {
 	unsigned limit;	    /* 0: not given */
 	unsigned budget_sec, top; /* 0: not given */
 	const char *to;
+	const char *result, *exit_status;
 	const char *pods[PODS_MAX];
 	size_t pod_count;
 };
 
 /*
  * Parse @argv for a command that takes @options, and open the log. @about is
- * the first line of its --help, @argument what its argument is called.
+ * what its --help begins with, @argument what its argument is called.
  *
  * Returns -1 to go on, or the exit status: the help was printed, or the error.
+ * What @ret points to is @argv's.
  */
 int cli_parse(int argc, char **argv, unsigned options, const char *about, const char *argument,
 	      struct cli *ret);

@@ -551,7 +551,8 @@ int purge_command(int argc, char **argv)
 	int r;
 
 	r = cli_parse(argc, argv,
-		      CLI_PATHS | CLI_DRY_RUN | CLI_URGENT | CLI_MAX_RATE | CLI_WAIT | CLI_YES | CLI_OPTIONAL,
+		      CLI_PATHS | CLI_DRY_RUN | CLI_URGENT | CLI_MAX_RATE | CLI_WAIT |
+			      CLI_YES_ENDS_GRACE | CLI_OPTIONAL,
 		      "Delete quarantined data roots whose grace period is over.", "[ID]", &cli);
 	if (r >= 0)
 		return r;

@@ -240,8 +240,8 @@ int sweep_command(int argc, char **argv)
 	int status, r;
 
 	status = cli_parse(argc, argv,
-			   CLI_PATHS | CLI_DRY_RUN | CLI_YES | CLI_FORCE | CLI_LIMIT | CLI_FORMAT |
-				   CLI_PROMETHEUS,
+			   CLI_PATHS | CLI_DRY_RUN | CLI_YES_RELEASES | CLI_FORCE_HOLD | CLI_LIMIT |
+				   CLI_FORMAT | CLI_PROMETHEUS,
 			   "Find what lost pod sandboxes left behind; with --yes, release it.", NULL,
 			   &cli);
 	if (status >= 0)

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 #include <bsd/vis.h>
 
+#include "recover/cli.h"
 #include "recover/command.h"
 #include "recover/log.h"
 #include "recover/triage_input.h"
@@ -16,26 +16,6 @@
 #include "scanners/text.h"
 
 enum { INPUT_KEPT = 64 * 1024 * 1024 }; /* of a larger file the end is read */
-
-static void usage(void)
-{
-	printf("Usage: containerd-recover triage [OPTION]... FILE|-\n"
-	       "Judges a saved log of a containerd that does not start, without a fact of this\n"
-	       "node: what the tool would do, and what it would have to know first.\n\n"
-	       "FILE is text from journalctl (-o short, verbose, json, export and others),\n"
-	       "syslog, a container's log or a terminal. Of a large one the end is read.\n\n"
-	       "Options:\n"
-	       "  --result=RESULT       systemd's Result= of the unit, where the log lacks it\n"
-	       "  --exit-status=STATUS  its exit status: 1, 203/EXEC, killed/KILL\n"
-	       "  --format=FORMAT       text (default) or json\n"
-	       "  -h, --help            show this help\n");
-}
-
-static int usage_error(void)
-{
-	fprintf(stderr, "Try 'containerd-recover triage --help'.\n");
-	return EXIT_USAGE;
-}
 
 /* What a file that is no text begins with, and what to say of it; NULL: it is text. */
 static const char *not_text(const char *bytes, size_t size)
@@ -260,40 +240,19 @@ static int judge(const char *path, const struct triage_systemd *systemd, bool as
 
 int triage_command(int argc, char **argv)
 {
-	enum { RESULT = 256, EXIT_STATUS, FORMAT };
-	static const struct option options[] = {
-		{ "result", required_argument, NULL, RESULT },
-		{ "exit-status", required_argument, NULL, EXIT_STATUS },
-		{ "format", required_argument, NULL, FORMAT },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct triage_systemd systemd = { NULL, NULL };
-	const char *format = "text";
-	int option;
+	struct triage_systemd systemd;
+	struct cli cli;
+	int r;
 
-	log_open(false);
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case RESULT:
-			systemd.result = optarg;
-			break;
-		case EXIT_STATUS:
-			systemd.exit_status = optarg;
-			break;
-		case FORMAT:
-			format = optarg;
-			break;
-		case 'h':
-			usage();
-			return EXIT_OK;
-		default:
-			return usage_error();
-		}
-	}
-	if (optind + 1 != argc || (strcmp(format, "text") != 0 && strcmp(format, "json") != 0)) {
-		log_error("triage takes one FILE or '-', and --format=text or json");
-		return usage_error();
-	}
-	return judge(argv[optind], &systemd, strcmp(format, "json") == 0);
+	r = cli_parse(argc, argv, CLI_FORMAT | CLI_SYSTEMD | CLI_ARGUMENT,
+		      "Judge a saved log of a containerd that does not start, without a fact of this\n"
+		      "node: what the tool would do, and what it would have to know first.\n\n"
+		      "FILE is text from journalctl (-o short, verbose, json, export and others),\n"
+		      "syslog, a container's log or a terminal; - is standard input. Of a large one\n"
+		      "the end is read.",
+		      "FILE|-", &cli);
+	if (r >= 0)
+		return r;
+	systemd = (struct triage_systemd){ .result = cli.result, .exit_status = cli.exit_status };
+	return judge(cli.argument, &systemd, cli.format == FORMAT_JSON);
 }

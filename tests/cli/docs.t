@@ -29,6 +29,17 @@ for command in $(commands); do
     is "$command --help fits a terminal" "$long" ""
 done
 
+options() {
+    local command
+    {
+        containerd-recover --help
+        for command in $(commands); do containerd-recover "$command" --help; done
+    } | sed -n 's/^  \(-., \)\?--\([a-z-]*\).*/\2/p' | sort -u
+}
+for option in $(options); do
+    ok "the man page says what --$option does" grep -qE "^\\.(It )?(.* )?(Fl|Fl . ,) -$option( |\$)" <(sed '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/d' "$page")
+done
+
 # The other commands' JSON is looked at on a node: scan.t, restore.t.
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"; exit "$(tap_status $?)"' EXIT

@@ -50,6 +50,41 @@ for command in "${commands[@]}"; do
     like "$command with an unknown option: it is named" "$err" "no-such-option"
 done
 
+# refused WORDS COMMAND...: wrong usage, and the error names the thing and the cure.
+refused() {
+    run containerd-recover "${@:2}"
+    is "${*:2}: status" "$status" 2
+    is "${*:2}: nothing on stdout" "$out" ""
+    like "${*:2}: the thing and the cure" "$err" "^containerd-recover: $1"
+    like "${*:2}: what to try" "$err" "Try 'containerd-recover $2 --help'"
+}
+refused "unrecognized option '--bogus'" status --bogus
+refused "option '--root' requires an argument" now --root
+refused "--format=xml: give text or json" plan --format=xml
+refused "--format=xml: give text, json or prometheus" status --format=xml
+refused "--root=rel: give an absolute path" now --root=rel
+refused "--unit=: give a unit's name" now --unit=
+refused "--unit=../x: give a unit's name" now --unit=../x
+refused "--budget=5s is invalid; give a number of seconds, 1 to" scan --budget=5s
+refused "--top=0 is too small; give a number of rows, 1 to" scan --top=0
+refused "--limit=-1 is too small; give a number of sandboxes, 1 to" sweep --limit=-1
+refused "--max-rate=99999999999 is too large; give a number of entries a second, 1 to" purge --max-rate=99999999999
+refused "--ncdu is empty; give a file" scan --ncdu=
+refused "--facts is empty; give a file" plan --facts=
+refused "--to is empty; give a path" keep ID --to=
+refused "--result is empty" triage --result= -
+refused "--pod=x: give NAMESPACE/NAME" keep --pod=x ID
+refused "--full .* leave --budget out" scan --full --budget=3
+refused "--ncdu .* leave --format out" scan --ncdu=- --format=json
+refused "--last .* give text or json" status --last --format=prometheus
+refused "--urgent .* leave --max-rate out" purge --urgent --max-rate=3
+refused "--facts .* leave --root, .* out" plan --facts=- --root=/x
+refused "--yes .* give its ID" purge --yes
+refused "restore needs an argument: ID; .containerd-recover status. lists them" restore
+refused "triage needs an argument: FILE" triage
+refused "plan takes no argument 'x'" plan x
+refused "restore takes no argument 'y'" restore x y
+
 err=$(containerd-recover --help 2>&1 >/dev/full)
 is "a full disk: status" $? 1
 like "a full disk: it says so" "$err" "No space left"
