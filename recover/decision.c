@@ -48,7 +48,13 @@ static void show_policy(const struct facts *f, const struct output *out)
 		say(out, "policy: automatic = %s", f->config.automatic ? "yes" : "no");
 }
 
-/* Of the ladder's lower rungs: none of them helped, or containerd would start. */
+/* By now, that is: a crash loop is over only after a while of it. */
+static bool starts_again(const struct facts *f)
+{
+	return f->cri.up && f->cri.state == CRI_NOTHING_WRONG;
+}
+
+/* Of the ladder's lower rungs. */
 static void show_tried(const struct facts *f, const struct output *out)
 {
 	const struct {
@@ -67,7 +73,8 @@ static void show_tried(const struct facts *f, const struct output *out)
 			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
 				       *text ? ", " : "", rungs[i].words);
 	if (*text)
-		say(out, "tried since it began to fail, and did not help: %s", text);
+		say(out, "tried since it began to fail%s: %s", starts_again(f) ? "" : ", and did not help",
+		    text);
 }
 
 static void show_ledger(const struct facts *f, const struct output *out)
@@ -77,6 +84,8 @@ static void show_ledger(const struct facts *f, const struct output *out)
 	    *f->ledger.last_result ? "; the last start ended with " : "", f->ledger.last_result,
 	    *f->ledger.last_result ? " (" : "", f->ledger.last_status,
 	    *f->ledger.last_result ? ")" : "");
+	if (f->ledger.last_failed && starts_again(f))
+		say(out, "containerd is READY by now; if it stays so, its failed starts are forgotten");
 	show_tried(f, out);
 }
 

@@ -12,6 +12,8 @@
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
 
+#define WANTED "give the output of `containerd-recover plan --format=json`, or a quarantine's manifest.json"
+
 static int read_facts(const char *name, struct facts *ret)
 {
 	cleanup_free char *problem = NULL;
@@ -25,13 +27,14 @@ static int read_facts(const char *name, struct facts *ret)
 		if (error.line < 0) /* not read at all, which the text says */
 			log_error("%s", error.text);
 		else
-			log_error("%s: line %d: %s", name, error.line, error.text);
+			log_error("%s is not JSON: line %d: %s; " WANTED, name, error.line, error.text);
 		return -EINVAL;
 	}
 	facts = json_object_get(json, "facts"); /* of a manifest or of our own output */
 	r = facts_from_json(facts ? facts : json, ret, &problem);
 	if (r < 0)
-		log_error("%s: not the facts of a node: %s", name, problem ? problem : strerror(-r));
+		log_error("%s does not have the facts of a node: %s; " WANTED, name,
+			  problem ? problem : strerror(-r));
 	json_decref(json);
 	return r;
 }
@@ -50,6 +53,8 @@ static int look(const struct cli *cli, struct facts *ret)
 		log_error("cannot look at the node: %s", strerror(-r));
 		return r;
 	}
+	if (cli->format == FORMAT_TEXT)
+		situation_print(&s);
 	*ret = s.facts;
 	return 0;
 }

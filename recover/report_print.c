@@ -52,6 +52,8 @@ static const struct {
 } events[] = {
 	{ "quarantine", "the data root was set aside and a fresh one put in its place" },
 	{ "defer", "what containerd would have deleted inside its start was set aside" },
+	{ "tmpmounts", "the temporary mounts that containerd could not unmount were set aside" },
+	{ "restart", "containerd was restarted, for its next start to be judged under the lock of meta.db" },
 	{ "free-state", "pods of dead and hung shims were ended, their bundles moved aside" },
 	{ "restore", "the old data root was put back in place of the fresh one" },
 };
@@ -120,12 +122,15 @@ static void print_copies(const json_t *copies)
 	print_more(json_array_size(copies), DATA_SHOWN);
 }
 
-static void print_kept(const json_t *kept, const char *state)
+/* @in_place: the root was not moved, nor anything in it that containerd keeps. */
+static void print_kept(const json_t *kept, const char *state, bool in_place)
 {
 	const json_t *images = json_object_get(kept, "images"), *data = json_object_get(kept, "user_data");
 
 	printf("Kept: ");
-	if (images)
+	if (in_place)
+		printf("the data root, its images and all pods\n");
+	else if (images)
 		printf("%zu images are there\n", json_array_size(images));
 	else
 		printf("images not gone through yet\n");
@@ -179,10 +184,12 @@ static void print_next(const json_t *next)
 
 void report_print(const json_t *report)
 {
-	bool is_quarantine = strcmp(text_of(report, "event"), "quarantine") == 0;
+	const char *event = text_of(report, "event");
+	bool is_quarantine = strcmp(event, "quarantine") == 0;
+	bool in_place = strcmp(event, "defer") == 0 || strcmp(event, "tmpmounts") == 0;
 	char text[WHEN];
 
-	printf("Incident %s: %s, %s, now %s\n", text_of(report, "id"), text_of(report, "event"),
+	printf("Incident %s: %s, %s, now %s\n", text_of(report, "id"), event,
 	       when(number_of(report, "time"), text), text_of(report, "state"));
 	if (*text_of(report, "root"))
 		printf("Of: %s, data root %s\n", log_name(text_of(report, "unit")),
@@ -191,7 +198,7 @@ void report_print(const json_t *report)
 	print_done(report);
 	print_lost(json_object_get(report, "lost"), json_object_get(report, "next"));
 	if (is_quarantine || json_object_get(json_object_get(report, "kept"), "user_data"))
-		print_kept(json_object_get(report, "kept"), text_of(report, "state"));
+		print_kept(json_object_get(report, "kept"), text_of(report, "state"), in_place);
 	print_stages(report);
 	print_next(json_object_get(report, "next"));
 }

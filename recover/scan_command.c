@@ -89,35 +89,6 @@ static int look(const struct cli *cli, struct situation *ret)
 	return EXIT_OK;
 }
 
-static void print_fs(const struct facts *facts)
-{
-	uint64_t block = facts->fs.block_bytes;
-
-	if (facts->fs.error || facts->fs.blocks == 0)
-		return;
-	printf(" (%s, %s of %s free", *facts->fs.type ? facts->fs.type : "unknown",
-	       quantity_bytes(facts->fs.blocks_free * block).text,
-	       quantity_bytes(facts->fs.blocks * block).text);
-	if (facts->fs.inodes) /* btrfs has no such number */
-		printf(", %s of its inodes", quantity_share(facts->fs.inodes_free, facts->fs.inodes).text);
-	printf(")");
-}
-
-/* Before all else: does containerd run, and on what? */
-static void print_node(const struct situation *s)
-{
-	const struct facts *facts = &s->facts;
-
-	printf("%s%s, data root %s", log_name(facts->config.unit),
-	       facts->meta.lock == LOCK_BY_UNIT ? " runs" :
-	       s->ledger.in_start		? " is being started" :
-	       facts->meta.lock == LOCK_FREE	? " does not run" :
-						  "",
-	       log_name(facts->config.root));
-	print_fs(facts);
-	printf("\n");
-}
-
 /* Without a root that can be read there is a diagnosis all the same. */
 static int say_no_root(const struct situation *s, const struct decision *decision, enum cli_format format)
 {
@@ -166,7 +137,7 @@ int scan_command(int argc, char **argv)
 		return r;
 	decision = triage(&s.facts);
 	if (cli.format == FORMAT_TEXT && !cli.ncdu_file) {
-		print_node(&s);
+		situation_print(&s);
 		decision_print(stdout, &s.facts, &decision);
 		(void)fflush(stdout);
 	}

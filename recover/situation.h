@@ -62,6 +62,12 @@ void situation_done(struct situation *situation);
 #define SITUATION_NONE \
 	{ .meta_fd = -EBADF, .place = { .parent_fd = -EBADF, .root_fd = -EBADF } }
 
+/*
+ * One line on stdout, for a person: does containerd run, and on what root and
+ * file system? "containerd.service runs, data root /var/lib/containerd (ext4, …)".
+ */
+void situation_print(const struct situation *s);
+
 /* "containerd.service.ledger": the caller's, to free(); NULL for want of memory. */
 char *situation_ledger_name(const char *unit);
 

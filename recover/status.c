@@ -173,7 +173,7 @@ static json_t *status_to_json(const struct gathered *g)
 	const struct ledger_summary *l = &g->ledger;
 
 	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s?, s:O?, s:s?, s:s?, s:s, s:s?, s:s?, "
-			 "s:{s:i, s:I, s:i, s:b, s:b, s:s}, s:o*, s:o*}",
+			 "s:{s:i, s:I, s:i, s:b, s:b, s:s, s:s}, s:o*, s:o*}",
 			 "unit", g->config.unit, "active", g->active, "sub", g->sub, "runs_preflight",
 			 g->config.runs_preflight, "needs_reload", g->needs_reload, "records_problem",
 			 g->records_error < 0 ? strerror(-g->records_error) : NULL, "last_look",
@@ -185,7 +185,7 @@ static json_t *status_to_json(const struct gathered *g)
 			 "ledger", "starts", (int)l->attempts, "window_sec",
 			 (json_int_t)g->policy.window_sec, "failures", (int)l->failures,
 			 "last_failed", l->last_failed, "starting", l->in_start, "last_result",
-			 l->last_result, "brakes", brakes_to_json(g), "quarantines",
+			 l->last_result, "unready", l->up ? l->unready : "", "brakes", brakes_to_json(g), "quarantines",
 			 tickets_to_json(&g->place, &g->policy));
 }
 
@@ -229,10 +229,11 @@ static void print_quarantine(const json_t *q)
 	       quantity_seconds(time(NULL) - number_of(q, "created")).text);
 	printf("    why: %s (rule %s)\n", text_of(q, "why"), text_of(q, "rule"));
 	printf("    where: %s/%s\n", log_name(text_of(q, "jail")), text_of(q, "id"));
-	printf("    lost sandboxes: %" JSON_INTEGER_FORMAT ", %s\n", number_of(q, "sandboxes_lost"),
-	       json_is_integer(swept) ? "swept" :
-	       swept		      ? "being swept" :
-					"not swept yet");
+	if (strcmp(text_of(q, "state"), "deferred") != 0) /* that ends no pod */
+		printf("    lost sandboxes: %" JSON_INTEGER_FORMAT ", %s\n", number_of(q, "sandboxes_lost"),
+		       json_is_integer(swept) ? "swept" :
+		       swept		      ? "being swept" :
+						"not swept yet");
 	if (number_of(q, "restorable_sec") > 0)
 		printf("    can be put back for another %s: containerd-recover restore %s\n",
 		       quantity_seconds(number_of(q, "restorable_sec")).text, text_of(q, "id"));
@@ -248,9 +249,10 @@ static void print_last_look(const json_t *look)
 	const json_t *evidence = json_object_get(look, "evidence"), *line;
 	size_t i;
 
-	printf("before its last start, %s ago: %s (rule %s)\n",
+	printf("before its last start, %s ago: %s (rule %s%s%s%s)\n",
 	       quantity_seconds(time(NULL) - number_of(look, "time")).text, text_of(look, "why"),
-	       text_of(look, "rule"));
+	       text_of(look, "rule"), *text_of(look, "vetoed") ? ", which holds " : "",
+	       text_of(look, "vetoed"), *text_of(look, "vetoed") ? " back" : "");
 	json_array_foreach(evidence, i, line)
 		printf("  %s\n", log_name(json_string_value(line) ?: ""));
 	if (json_array_size(json_object_get(look, "steps")) == 0)
@@ -272,6 +274,7 @@ static void print_next(const char *unit, const char *active, const char *sub)
 static void print_unit(const json_t *status)
 {
 	const char *unit = text_of(status, "unit"), *active = text_of(status, "active");
+	const char *unready = text_of(json_object_get(status, "ledger"), "unready");
 	bool up = strcmp(active, "active") == 0;
 
 	if (!json_is_true(json_object_get(status, "runs_preflight")) &&
@@ -284,6 +287,9 @@ static void print_unit(const json_t *status)
 	if (*text_of(status, "records_problem"))
 		printf("%s: %s: failed starts are not counted, and no fresh root is put in place\n",
 		       RECORDS_PATH, text_of(status, "records_problem"));
+	if (up && *unready)
+		printf("it is READY, but %s, and kubelet cannot use it: `containerd-recover plan` says why\n",
+		       strcmp(unready, LEDGER_DEGRADED) == 0 ? "without CRI" : "its CRI did not answer");
 	if (up)
 		return;
 	if (json_is_object(json_object_get(status, "last_look")))
@@ -397,10 +403,12 @@ static int print_last(const struct cli *cli)
 		r = records_fd == -ENOENT ? 0 :
 		    records_fd < 0	  ? records_fd :
 					    report_last(&g.place, records_fd, g.config.unit, &g.policy, &report);
-	if (r <= 0) {
-		log_error("%s", r == 0 ? "there was no incident on this node" : strerror(-r));
+	if (r == 0)
+		log_error("nothing was done to this node yet; `containerd-recover plan` says what is wrong now");
+	else if (r < 0)
+		log_error("cannot read the last incident's records in " RECORDS_PATH ": %s", strerror(-r));
+	if (r <= 0)
 		return EXIT_FAILED;
-	}
 	if (cli->format == FORMAT_JSON) {
 		(void)json_dumpf(report, stdout, JSON_INDENT(1)); /* main() checks stdout */
 		printf("\n");

@@ -98,6 +98,11 @@ node_crash
 ok "containerd answers CRI again" node_ready 60
 is "after one failed start" "$(($(timeouts) - before))" 1
 like "by rule stuck-tmpmounts" "$(node_log -u containerd)" "rule stuck-tmpmounts\)"
+like "plan sees that it is over" "$(node_run containerd-recover plan)" "containerd is READY by now"
+report=$(node_run containerd-recover status --last)
+like "the report says what was done" "$report" "Done: the temporary mounts .* were set aside"
+like "and what was kept" "$report" "Kept: the data root, its images and all pods"
+unlike "status has no lost sandboxes where none was" "$(node_run containerd-recover status)" "lost sandboxes"
 ok "it is unmounted in the background" node_until 30 no_temporary_mount
 is "the same data root" "$(stat -c %i "$(node_path "$node_data")")" "$inode"
 is "the same images" "$(node_run ctr -n k8s.io images ls -q)" "$images"

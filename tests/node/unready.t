@@ -66,6 +66,9 @@ node_run touch /var/lib/containerd-recover/hold
 node_damage meta-checksum
 node_run systemctl start containerd
 ok "under a hold it is noticed" node_until 20 is_degraded
+like "status says that up is not enough" "$(node_run containerd-recover status)" "is READY, but without CRI"
+like "so does scan" "$(node_run containerd-recover scan)" "^containerd.service runs without CRI, "
+like "and plan" "$(node_run containerd-recover plan)" "^containerd.service runs without CRI, "
 ok "and the probe ends" node_until 10 probe_is_done
 like "saying what held it" "$(probe_log)" "rule hold, which held unready-damage back"
 is "containerd was not restarted" "$(starts)" 1
