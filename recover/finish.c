@@ -146,6 +146,26 @@ static bool wants_work(const struct ticket *ticket)
 	return aftermath_wants_salvage(ticket) || wants_sweep(ticket);
 }
 
+static int finish_one(const struct config *config, const struct policy *policy,
+		      const struct data_root *place, const char *id, bool *ret_worked)
+{
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
+	int r = ticket_open(place, id, &ticket);
+
+	if (r == -EBUSY)
+		log_warning("quarantine %s: another run of containerd-recover has it in hand; what it leaves to "
+			    "do is done behind containerd's next start", log_name(id));
+	else if (r < 0)
+		log_warning("quarantine %s is not looked at: %s", log_name(id), strerror(-r));
+	if (r < 0)
+		return r;
+	*ret_worked |= wants_work(&ticket);
+	r = finish_ticket(config, policy, place, &ticket);
+	if (r < 0)
+		log_warning("quarantine %s: not all that was to be done behind it is: %s", id, strerror(-r));
+	return r;
+}
+
 /* Whether there was anything to do, in *@ret_worked. */
 static int finish_all(const struct config *config, const struct policy *policy,
 		      const struct data_root *place, bool *ret_worked)
@@ -157,15 +177,7 @@ static int finish_all(const struct config *config, const struct policy *policy,
 	if (r < 0)
 		return r;
 	for (char **id = ids; *id; id++) {
-		cleanup_ticket struct ticket ticket = TICKET_NONE;
-
-		r = ticket_open(place, *id, &ticket);
-		if (r == 0) {
-			*ret_worked |= wants_work(&ticket);
-			r = finish_ticket(config, policy, place, &ticket);
-		}
-		if (r < 0)
-			log_warning("quarantine %s: %s", log_name(*id), strerror(-r));
+		r = finish_one(config, policy, place, *id, ret_worked);
 		if (r < 0 && r != -EBADMSG && first_error == 0)
 			first_error = r;
 	}

@@ -81,19 +81,6 @@ static const char *obstacle(const struct keep *keep)
 	return NULL;
 }
 
-static void say_unknown(const struct keep *keep)
-{
-	cleanup_tickets char **ids = NULL;
-	cleanup_text struct text all = { 0 };
-	int r = tickets_list(&keep->place, &ids);
-
-	for (char **id = ids; r > 0 && *id; id++)
-		(void)(text_add_string(&all, all.length ? ", " : "") < 0 ||
-		       text_add_string(&all, log_name(*id)) < 0); /* a shorter list, then */
-	log_error("there is no quarantine '%s'%s%s", log_name(keep->cli->argument),
-		  all.length ? "; there are: " : ", nor any other", all.length ? all.string : "");
-}
-
 static int open_quarantine(struct keep *keep)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
@@ -101,7 +88,7 @@ static int open_quarantine(struct keep *keep)
 	int r = ticket_peek(&keep->place, id, &keep->ticket);
 
 	if (r == -ENOENT)
-		say_unknown(keep);
+		tickets_say_unknown(&keep->place, id);
 	else if (r < 0)
 		log_error("'%s' is no quarantine of ours: %s", log_name(id), strerror(-r));
 	if (r < 0)
@@ -223,7 +210,8 @@ static int check_target(struct keep *keep)
 	if (r == -EEXIST)
 		log_error("%s exists, and nothing is ever overwritten; give a new name", to);
 	else if (r < 0)
-		log_error("%s: its directory cannot be opened: %s", to, strerror(-r));
+		log_error("%s: its directory cannot be opened: %s%s", to, strerror(-r),
+			  r == -ENOENT ? "; make it first" : "");
 	if (r < 0)
 		return r;
 	r = keep_target_is_inside(&keep->target, &keep->place);

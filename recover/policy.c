@@ -264,7 +264,7 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	int r;
 
 	if (!key && !*section)
-		return note_problem(parse, text_print("%s stands before the first [section]", name));
+		return note_problem(parse, text_print("'%s' stands before the first [section]", name));
 	if (!key)
 		return note_problem(parse, text_print("[%s] has no key %s; see containerd-recover(8) for the keys",
 						      section, name));

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/param.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +110,7 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	const struct stages *s = &ticket->stages;
 	enum stage since;
 	int64_t left;
+	bool salvage = waits_for_salvage(run, ticket);
 	bool asked = is_asked_for(run);
 
 	if (ticket_state(ticket) == TICKET_PURGING)
@@ -120,8 +122,6 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 		if (s->begun[STAGE_RESTORE])
 			return -1; /* half of it may be back in place */
 		since = STAGE_MOVE;
-		if (waits_for_salvage(run, ticket))
-			return NAP_SEC;
 		break;
 	case TICKET_DEFERRED:
 		since = STAGE_DEFER;
@@ -132,10 +132,11 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	default:
 		return -1; /* preflight finishes it or takes it back */
 	}
-	if (asked || short_of_room(run))
+	if (asked || (short_of_room(run) && !salvage))
 		return 0;
 	left = (int64_t)run->policy.grace_sec - ticket_kept_sec(ticket, since);
-	return left > 0 ? left : 0;
+	/* When that ends is not known: it is looked at again and again. */
+	return MAX(left, salvage ? NAP_SEC : 0);
 }
 
 /* Is <ticket>/@name what the manifest says it is? Returns an fd, or a negative errno. */
@@ -322,8 +323,9 @@ static void describe(const struct purge_run *run, const struct ticket *ticket, i
 	else if (due == 0)
 		printf("%s (%s): would be purged now\n", ticket->id, ticket_state_name(ticket_state(ticket)));
 	else if (due > 0)
-		printf("%s (%s): would be purged in %" PRId64 " s\n", ticket->id,
-		       ticket_state_name(ticket_state(ticket)), due);
+		printf("%s (%s): would be purged in %" PRId64 " s%s\n", ticket->id,
+		       ticket_state_name(ticket_state(ticket)), due,
+		       waits_for_salvage(run, ticket) ? ", if its images are brought over by then" : "");
 	else
 		printf("%s (%s): not purged\n", ticket->id, ticket_state_name(ticket_state(ticket)));
 }
@@ -568,8 +570,7 @@ int purge_command(int argc, char **argv)
 	if (r == 0 && cli.argument)
 		r = resolve_argument(&place, &cli, &id);
 	if (r == -ENOENT && cli.argument) {
-		log_error("'%s' is no quarantine of %s; `containerd-recover status` lists them",
-			  cli.argument, log_name(config.root));
+		tickets_say_unknown(&place, cli.argument);
 		return EXIT_FAILED;
 	}
 	if (r < 0) {

@@ -77,9 +77,10 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 		r = ticket_open(&s->place, id, ret);
 	}
 	if (r == -ENOENT)
-		log_error("there is no quarantine '%s'; `containerd-recover status` lists them", id);
+		tickets_say_unknown(&s->place, id);
 	else if (r == -EBUSY)
-		log_error("quarantine %s is being worked on (purged or swept); stop that unit first", id);
+		log_error("quarantine %s is being purged or swept; wait for that, or systemctl stop "
+			  "containerd-recover-purge containerd-recover-finish", id);
 	else if (r < 0)
 		log_error("quarantine '%s' cannot be opened: %s", id, strerror(-r));
 	if (r < 0)

@@ -14,8 +14,10 @@
 #include "recover/attributes.h"
 #include "recover/file.h"
 #include "recover/ledger.h"
+#include "recover/log.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
+#include "scanners/text.h"
 
 enum { MANIFEST_MAX = 64 << 20, ID_TRIES = 16 };
 
@@ -374,6 +376,22 @@ void tickets_free(char **ids)
 	for (char **id = ids; id && *id; id++)
 		free(*id);
 	free(ids);
+}
+
+void tickets_say_unknown(const struct data_root *place, const char *id)
+{
+	cleanup_tickets char **ids = NULL;
+	cleanup_text struct text all = { 0 };
+	int n = tickets_list(place, &ids);
+
+	for (int i = 0; i < n; i++)
+		(void)(text_add_string(&all, i ? ", " : "") < 0 ||
+		       text_add_string(&all, log_name(ids[i])) < 0); /* a shorter list, then */
+	if (all.length)
+		log_error("there is no quarantine '%s'; there are: %s", log_name(id), all.string);
+	else
+		log_error("there is no quarantine '%s', nor any other of data root %s", log_name(id),
+			  log_name(place->root));
 }
 
 static int keep_record(int ticket_fd, const char *file, int records_fd, const char *id,

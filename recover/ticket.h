@@ -93,6 +93,9 @@ const char *ticket_state_name(enum ticket_state state);
  */
 int tickets_list(const struct data_root *place, char ***ret_ids);
 void tickets_free(char **ids);
+
+/* Log that @place has no quarantine @id, and which it has. */
+void tickets_say_unknown(const struct data_root *place, const char *id);
 #define cleanup_tickets __attribute__((cleanup(tickets_freep)))
 static inline void tickets_freep(char ***ids)
 {

@@ -49,7 +49,7 @@ cp "$NODE/binary" "$binary"
 node_policy 'this is not = [a policy'
 starts "the policy file is not understood"
 like "the policy file is not understood: plan says so on a healthy node" \
-    "$(node_run containerd-recover plan)" "policy not understood, nothing is acted on: /etc/containerd-recover.conf:[0-9]+: .* has no key"
+    "$(node_run containerd-recover plan)" "policy not understood, nothing is acted on: /etc/containerd-recover.conf:1: .* stands before the first .section"
 rm "$(node_path /etc/containerd-recover.conf)"
 
 node_run mount -t tmpfs -o ro none /var/lib/containerd-recover

@@ -89,7 +89,7 @@ static void refused(const char *text, const char *naming)
 static void test_what_is_not_understood_is_named_and_changes_nothing(void)
 {
 	refused("[quarantine]\ngrace = 15min\ngracee = 1\n", "file:3: [quarantine] has no key gracee");
-	refused("grace = 15min\n", "file:1: grace stands before the first [section]");
+	refused("grace = 15min\n", "file:1: 'grace' stands before the first [section]");
 	refused("[crash-loop]\nwindow = 2d\n", "give 10 s to 86400 s");
 	refused("[clear]\nterm_grace = 2min\n", "file:2");
 	refused("[clear]\nterm_grace = 61s\n", "give 0 ms to 60000 ms");
