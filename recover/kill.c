@@ -4,16 +4,19 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "recover/cgroup.h"
 #include "recover/log.h"
 #include "scanners/array.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 enum {
 	END_MSEC = 1000, /* for SIGKILL to take effect, once per round */
@@ -281,6 +284,36 @@ static bool is_shim(const struct wanted *wanted, const struct process *process)
 			return true;
 	}
 	return false;
+}
+
+/* Its own pid as /proc has it: with the node's /proc in a namespace of its own it is another. */
+static pid_t own_pid(void)
+{
+	cleanup_free char *text = NULL;
+
+	return dir_read_link(AT_FDCWD, "/proc/self", &text) < 0 ? getpid() : (pid_t)atol(text);
+}
+
+int kill_ends_us(const struct inventory *lost)
+{
+	cleanup_process_table struct process_table table = { 0 };
+	cleanup_wanted struct wanted wanted = { 0 };
+	const struct process_entry *entry;
+	int r = wanted_open(lost, &wanted);
+
+	if (r == 0)
+		r = process_table_read(&table);
+	if (r < 0)
+		return r;
+	/* In a cgroup namespace of its own a process does not see its group: then its parents tell. */
+	entry = process_find(&table, own_pid());
+	for (size_t i = 0; entry && i < table.count; i++) {
+		if (find_container(&wanted, entry->cgroups) || is_lone_member(&wanted, entry) ||
+		    is_shim(&wanted, &entry->process))
+			return 1;
+		entry = process_find(&table, entry->parent);
+	}
+	return 0;
 }
 
 /* Everything that runs in a wanted container, as of now. */

@@ -27,4 +27,11 @@ struct kill_result {
  */
 int kill_sandboxes(const struct inventory *lost, unsigned grace_msec, struct kill_result *ret);
 
+/*
+ * Does this very process live in one of @lost, as that of a shell in a pod on the
+ * node does? It would end in the middle of its work, and containerd is stopped
+ * then. Returns 1, 0, or a negative errno.
+ */
+int kill_ends_us(const struct inventory *lost);
+
 #endif

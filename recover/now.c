@@ -186,6 +186,8 @@ int now_command(int argc, char **argv)
 		print_loss(&s.facts);
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
+	if (decision.steps & STEP_QUARANTINE && run_check_apart(&s.inventory) < 0)
+		return EXIT_HANDS_OFF;
 	if (cli.dry_run)
 		return EXIT_OK;
 	r = ask(&cli);

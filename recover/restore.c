@@ -319,6 +319,8 @@ static int check(const struct cli *cli, struct situation *s)
 	print_plan(s, &ticket);
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
+	if (run_check_apart(&s->inventory) < 0)
+		return EXIT_HANDS_OFF;
 	/* Nobody may wait for a person's answer; all is looked at again. */
 	cleanup_close(&s->meta_fd);
 	s->meta_fd = -EBADF;

@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
 
 #include "recover/file.h"
+#include "recover/incident.h"
+#include "recover/kill.h"
 #include "recover/log.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
@@ -46,4 +49,21 @@ int run_check_records(void)
 		log_error("nothing is begun that cannot be written down, and %s cannot be written to: %s",
 			  RECORDS_PATH, strerror(-r));
 	return r;
+}
+
+int run_check_apart(const struct inventory *inventory)
+{
+	struct inventory lost = { 0 };
+	int r = incident_lost(inventory, &lost);
+
+	if (r == 0)
+		r = kill_ends_us(&lost);
+	free(lost.sandboxes); /* the strings are the inventory's */
+	if (r > 0)
+		log_error("this shell is in a pod that would end, and this run with it, while containerd is "
+			  "stopped; start it from the node itself, or by `systemd-run containerd-recover ... "
+			  "--yes`, which tells the journal");
+	else if (r < 0)
+		log_error("cannot tell whether this shell is in a pod that would end: %s", strerror(-r));
+	return r > 0 ? -EDEADLK : r;
 }

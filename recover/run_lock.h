@@ -5,6 +5,8 @@
 #ifndef RECOVER_RUN_LOCK_H
 #define RECOVER_RUN_LOCK_H
 
+#include "scanners/inventory.h"
+
 /* Returns an fd that holds the lock until closed, -EBUSY, or another negative errno. */
 int run_lock(void);
 
@@ -19,5 +21,11 @@ int run_lock_patiently(void);
  * anything. Returns 0, or a negative errno, which was logged.
  */
 int run_check_records(void);
+
+/*
+ * Would a run outlive the pods of @inventory? Not if it was started from a shell in
+ * one. Likewise; -EDEADLK if it would not.
+ */
+int run_check_apart(const struct inventory *inventory);
 
 #endif

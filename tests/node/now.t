@@ -100,6 +100,42 @@ is "hung up: the node has what two pods have" "$(node_census)" "$(cat "$NODE/cou
 node_remove_pods
 node_forget
 
+# ---- a shell in a pod: it would end, and the run with it ------------------------
+
+# As a privileged pod's processes that entered the node's namespaces: all but the
+# control group is the node's.
+cat >"$(node_path /run/in-pod)" <<'END'
+#!/bin/bash
+# in-pod PID COMMAND...: run COMMAND in PID's control groups.
+while IFS=: read -r _ controllers path; do
+    for base in "/sys/fs/cgroup/${controllers#name=}" /sys/fs/cgroup/unified; do
+        [ -w "$base$path/cgroup.procs" ] && echo $$ >"$base$path/cgroup.procs"
+    done
+done <"/proc/$1/cgroup" 2>/dev/null
+shift
+exec "$@"
+END
+in_pod() { node_run bash /run/in-pod "$(node_run pgrep -o -x pause)" "$@" 2>&1; }
+
+pods "in a pod"
+said=$(in_pod containerd-recover now --yes)
+is "in a pod: hands off" $? 3
+like "in a pod: it says why, and how else" "$said" "this shell is in a pod.*systemd-run"
+ok "in a pod: containerd was not stopped" node_is_active
+is "in a pod: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
+is "in a pod: nothing is set aside" "$(node_quarantines)" ""
+in_pod systemd-run --quiet containerd-recover now --yes
+ok "in a pod: by systemd-run it is done" node_until 20 recovered
+ok "in a pod: containerd answers" node_ready 20
+ok "in a pod: two new pods" node_pods new 2
+node_census --save "$NODE/before" >"$NODE/counts"
+said=$(in_pod containerd-recover restore --yes "$(basename "$(node_quarantine)")")
+is "in a pod: restore keeps its hands off" $? 3
+ok "in a pod: containerd was not stopped for it" node_is_active
+is "in a pod: the new pods are there" "$(node_census)" "$(cat "$NODE/counts")"
+node_remove_pods
+node_forget
+
 # ---- pods between a run that was killed and the one that goes on ---------------
 
 # Behind step 4 the bundles are aside, behind step 8 the addresses are released

@@ -13,6 +13,7 @@
 #include "recover/cgroup.h"
 #include "recover/clear.h"
 #include "recover/file.h"
+#include "recover/kill.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "tests/unit/fault.h"
@@ -257,6 +258,47 @@ static void test_kill_ends_the_lost_and_nobody_else(void)
 	memset(&result, 0, sizeof(result));
 	CHECK_EQ(clear_kill(&lost, 100, &result), 0);
 	CHECK_EQ(result.shims_killed + result.containers_killed + result.failed, 0);
+	remove_cgroup(POD_A);
+	remove_cgroup(APP_A);
+	remove_cgroup(POD_B);
+}
+
+/* What kill_ends_us() says in a process in the group of @id, or with @out in a child of it outside. */
+static int asked_in(const char *id, const struct inventory *lost, bool out)
+{
+	char path[512];
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid > 0) {
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	}
+	snprintf(path, sizeof(path), "%s/recover-test-%s", cgroup_root(), id);
+	(void)mkdir(path, 0700);
+	strcat(path, "/cgroup.procs");
+	put_file(path, "0");
+	if (out && fork() > 0)
+		_exit(wait(&status) > 0 ? WEXITSTATUS(status) : 9);
+	if (out) {
+		snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup_root());
+		put_file(path, "0");
+	}
+	_exit(kill_ends_us(lost));
+}
+
+static void test_whether_it_would_end_ourselves(void)
+{
+	cleanup_inventory struct inventory inventory = { 0 };
+	struct inventory lost;
+
+	CHECK_EQ(inventory_scan(&config, 0, &inventory), 0);
+	lost = only(&inventory, POD_A);
+	CHECK_EQ(kill_ends_us(&lost), 0);
+	CHECK_EQ(asked_in(POD_A, &lost, false), 1);
+	CHECK_EQ(asked_in(APP_A, &lost, false), 1);
+	CHECK_EQ(asked_in(APP_A, &lost, true), 1);
+	CHECK_EQ(asked_in(POD_B, &lost, false), 0);
 	remove_cgroup(POD_A);
 	remove_cgroup(APP_A);
 	remove_cgroup(POD_B);
@@ -549,6 +591,7 @@ int main(int argc, char **argv)
 	RUN(test_json_refuses_names_that_are_paths);
 	RUN(test_budget_that_runs_out_is_incomplete);
 	RUN(test_kill_ends_the_lost_and_nobody_else);
+	RUN(test_whether_it_would_end_ourselves);
 	RUN(test_kill_spares_a_reused_pid);
 	RUN(test_cgroup_kill_takes_the_wanted_group);
 	RUN(test_frozen_containers_end);
