@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "recover/decision.h"
@@ -15,6 +14,7 @@
 #include "recover/log.h"
 #include "recover/purge/purge.h"
 #include "recover/report_store.h"
+#include "recover/unmount.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/mounts.h"
@@ -182,23 +182,11 @@ int defer_leftovers(struct situation *s, const struct decision *decision, struct
 	return r;
 }
 
-/* What containerd would have unmounted itself; the last one mounted goes first. */
-static int unmount_below(const char *dir)
-{
-	cleanup_mounts struct mounts mounts = { 0 };
-	int first_error = mounts_scan(&mounts);
-
-	for (size_t i = mounts.count; i-- > 0;)
-		if (mounts_is_below(mounts.items[i].path, dir) &&
-		    umount2(mounts.items[i].path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && first_error == 0)
-			first_error = -errno;
-	return first_error;
-}
-
 int defer_clean_state(const struct config *config, const char *ticket)
 {
 	cleanup_fd int state_fd = dir_open_path(config->state);
-	cleanup_free char *aside = NULL, *real = NULL, *path = NULL;
+	cleanup_mounts struct mounts mounts = { 0 };
+	cleanup_free char *aside = NULL, *path = NULL;
 	const struct purge_options options = PURGE_OPTIONS_DEFAULT;
 	struct purge_progress progress = { 0 };
 	cleanup_fd int aside_fd = -EBADF;
@@ -209,12 +197,13 @@ int defer_clean_state(const struct config *config, const char *ticket)
 	aside_fd = dir_open_beneath(state_fd, aside);
 	if (aside_fd < 0)
 		return aside_fd == -ENOENT ? 0 : aside_fd;
-	real = realpath(config->state, NULL);
-	if (!real || asprintf(&path, "%s/%s", real, aside) < 0) {
-		path = NULL;
+	path = text_print("%s/%s", config->state, aside);
+	if (!path)
 		return -ENOMEM;
-	}
-	r = unmount_below(path);
+	r = mounts_scan(&mounts);
+	/* What containerd would have unmounted itself. */
+	if (r == 0)
+		r = unmount_below(&mounts, path);
 	if (r < 0)
 		return r;
 	r = purge_tree(aside_fd, &options, &progress);

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "recover/log.h"
 #include "recover/purge/purge.h"
+#include "recover/unmount.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -54,17 +54,12 @@ static int empty_and_remove(int parent, const char *name)
 static int remove_bundle(struct search *search, int ns_fd, const char *dir, const char *name)
 {
 	cleanup_free char *path = text_print("%s/%s", dir, name);
+	int r;
 
 	if (!path)
 		return -ENOMEM;
-	for (size_t i = search->mounts.count; i > 0; i--) {
-		const char *at = search->mounts.items[i - 1].path;
-
-		if (mounts_is_below(at, path) && umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
-		    errno != EINVAL && errno != ENOENT)
-			return -errno;
-	}
-	return empty_and_remove(ns_fd, name);
+	r = unmount_below(&search->mounts, path);
+	return r < 0 ? r : empty_and_remove(ns_fd, name);
 }
 
 /* containerd renames a bundle to .<id>, removes it, and never looks at that name again. */

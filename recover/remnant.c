@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "recover/log.h"
 #include "recover/remove.h"
 #include "recover/shim.h"
+#include "recover/unmount.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -33,29 +33,6 @@ static void note(int *first, int r, const char *what, const char *name)
 		*first = r;
 }
 
-static int detach(const char *path)
-{
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-		return 0;
-	/* No longer a mount point, or gone with the one above it. */
-	return errno == EINVAL || errno == ENOENT ? 0 : -errno;
-}
-
-/* The mounts at and below @dir, the innermost first. */
-static int unmount_below(const struct mounts *mounts, const char *dir)
-{
-	int first = 0;
-
-	for (size_t i = mounts->count; i > 0; i--) {
-		const char *path = mounts->items[i - 1].path;
-		int r = mounts_is_below(path, dir) ? detach(path) : 0;
-
-		if (r < 0 && first == 0)
-			first = r;
-	}
-	return first;
-}
-
 /*
  * A namespace's mount, and the empty file that it was mounted on. What is mounted
  * there and is another namespace by now is not ours.
@@ -66,7 +43,7 @@ static int remove_netns(const struct sandbox *sandbox)
 	struct stat st;
 
 	for (int i = 0; i < STACKED_MOST && netns_is_there(sandbox); i++) {
-		int r = detach(path);
+		int r = unmount(path);
 
 		if (r < 0)
 			return r;

@@ -95,6 +95,19 @@ device=$(node_disk odd ext4 64)
 node_run mount "$device" /mnt
 node_run ln -s /mnt /var/lib/odd
 there_and_back "a link to a mount point" /var/lib/odd '/mnt/.quarantine/'
+
+# The mount table has the real path, and mounts that are not found are in the way.
+configure 'state = "/var/run/containerd/"'
+node_run systemctl start containerd
+node_ready
+ok "a state directory behind a link: two pods" node_pods linked 2
+node_census --save "$NODE/before" >/dev/null
+ok "a state directory behind a link: a fresh root" node_run containerd-recover now --yes
+ok "a state directory behind a link: nothing of the pods is left" node_until 30 node_nothing_left_of "$NODE/before"
+bare() { [ "$(shell 'ls -A /run/containerd | grep recover; grep -c /run/containerd/ /proc/self/mountinfo')" = 0 ]; }
+ok "nor of their bundles" node_until 10 bare
+node_forget
+node_run systemctl stop containerd
 configure
 
 # ---- a damaged meta.db, and reasons to leave it ---------------------------------

@@ -14,6 +14,7 @@
 #include "recover/clear.h"
 #include "recover/file.h"
 #include "recover/kill.h"
+#include "recover/unmount.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "tests/unit/fault.h"
@@ -365,6 +366,24 @@ static void test_frozen_containers_end(void)
 		usleep(10000);
 }
 
+/* What is mounted below a directory is found by any way to it, but for a link at its very end. */
+static void test_unmount_by_another_way(void)
+{
+	cleanup_mounts struct mounts mounts = { 0 };
+
+	run("mkdir -p /run/real/dir/in /run/real/other && ln -s real /run/way && ln -s other /run/real/link && "
+	    "mount -t tmpfs none /run/real/dir/in && mount -t tmpfs none /run/real/other");
+	CHECK_EQ(mounts_scan(&mounts), 0);
+	CHECK_EQ(unmount_below(&mounts, "/run/real/link"), 0);
+	CHECK_EQ(unmount_below(&mounts, "/run/way/none"), 0);
+	CHECK_EQ(unmount_below(&mounts, "/run/gone/dir"), 0);
+	run("mountpoint -q /run/real/dir/in && mountpoint -q /run/real/other");
+	CHECK_EQ(unmount_below(&mounts, "/run/way//dir"), 0);
+	run("! mountpoint -q /run/real/dir/in && mountpoint -q /run/real/other");
+	CHECK_EQ(unmount_below(&mounts, "/run/real/dir"), 0); /* as the table of before has it */
+	run("umount /run/real/other");
+}
+
 static void test_bundles_go_aside_and_come_back(void)
 {
 	cleanup_inventory struct inventory inventory = { 0 };
@@ -595,6 +614,7 @@ int main(int argc, char **argv)
 	RUN(test_kill_spares_a_reused_pid);
 	RUN(test_cgroup_kill_takes_the_wanted_group);
 	RUN(test_frozen_containers_end);
+	RUN(test_unmount_by_another_way);
 	RUN(test_bundles_go_aside_and_come_back);
 	RUN(test_bundles_survive_every_fault);
 	make_links();
