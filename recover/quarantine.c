@@ -201,8 +201,12 @@ static int move_listed(const struct ticket *ticket, int from_fd, int to_fd,
 static int move_in(const struct data_root *place, const struct ticket *ticket)
 {
 	cleanup_fd int to_fd = dir_open_beneath(ticket->fd, "root");
+	int r = to_fd < 0 ? to_fd : move_listed(ticket, place->root_fd, to_fd, by_rank);
 
-	return to_fd < 0 ? to_fd : move_listed(ticket, place->root_fd, to_fd, by_rank);
+	/* containerd starts next: on the old root, and not on a part of it. */
+	if (r < 0 && to_fd >= 0)
+		(void)move_listed(ticket, to_fd, place->root_fd, by_rank_reversed); /* else mended later */
+	return r;
 }
 
 int quarantine_move(const struct data_root *place, struct ticket *ticket)

@@ -28,7 +28,8 @@ enum quarantine_where quarantine_where(const struct data_root *place, const stru
  * Put the ticket's fresh root in the place of the old one. Records STAGE_MOVE.
  *
  * Returns 0, -ESTALE where the root is not the one that was judged, or another
- * negative errno; then quarantine_where() tells what was reached.
+ * negative errno; then the old root stands, or quarantine_where() tells what was
+ * reached where it could not be moved back either.
  */
 int quarantine_move(const struct data_root *place, struct ticket *ticket);
 

@@ -218,6 +218,32 @@ static void test_every_fault_can_be_tried_again(void)
 	faults(true, "any", EIO);
 }
 
+/* A child that will not move, each in turn: those before it go back, and none is missed. */
+static void test_a_child_that_stays_keeps_the_others(void)
+{
+	static const char *const children[] = {
+		"root/io.containerd.grpc.v1.cri",
+		"root/io.containerd.content.v1.content",
+		"root/io.containerd.metadata.v1.bolt",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+
+		new_world(true);
+		begin(&place, &ticket);
+		CHECK_EQ(mount(path_of(children[i]), path_of(children[i]), NULL, MS_BIND, NULL), 0);
+		CHECK_EQ(quarantine_move(&place, &ticket), -EBUSY);
+		CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_STANDS);
+		old_root_stands();
+		CHECK_EQ(umount2(path_of(children[i]), MNT_DETACH), 0);
+		CHECK_EQ(quarantine_move(&place, &ticket), 0);
+		old_root_is_aside(&place, &ticket);
+		CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+	}
+}
+
 /* No exchange on this file system: two renames, each of which may fail as well. */
 static void test_fallback_without_exchange(void)
 {
@@ -400,6 +426,7 @@ int main(void)
 	RUN(test_a_root_that_is_another_one_by_now_is_not_moved);
 	RUN(test_names_that_are_others_by_now_are_not_moved);
 	RUN(test_every_fault_can_be_tried_again);
+	RUN(test_a_child_that_stays_keeps_the_others);
 	RUN(test_fallback_without_exchange);
 	RUN(test_a_missing_root_is_put_in_place);
 	RUN(test_tickets_exclude_each_other_and_refuse_strangers);
