@@ -168,6 +168,9 @@ static void show_pods(const struct facts *f, const struct output *out)
 	say(out, "sandboxes: %u, living shims: %u, bundles: %u, host links: %u, reservations: %u%s",
 	    f->pods.sandboxes, f->pods.shims, f->pods.bundles, f->pods.links, f->pods.reservations,
 	    f->pods.looked && f->pods.complete ? "" : " (not all could be looked at)");
+	if (f->pods.foreign_layers)
+		say(out, "writable layers in namespace %s: %u", f->pods.foreign_namespace,
+		    f->pods.foreign_layers);
 	if (f->pods.foreign_tasks)
 		say(out, "living tasks in namespace %s: %u", f->pods.foreign_namespace,
 		    f->pods.foreign_tasks);

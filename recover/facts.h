@@ -138,6 +138,8 @@ struct facts {
 		bool looked, complete;
 		uint32_t sandboxes, shims, bundles, links, reservations, cache_files;
 		uint32_t foreign_tasks; /* living tasks of other clients' namespaces */
+		/* What their containers wrote, running or not: nobody makes that anew. */
+		uint32_t foreign_layers;
 		char foreign_namespace[64];
 	} pods;
 	struct {

@@ -48,6 +48,9 @@ static void print_loss(const struct facts *facts)
 {
 	printf("What it costs: %u sandboxes end and are made anew by kubelet; images are pulled again\n",
 	       facts->pods.sandboxes);
+	if (facts->pods.foreign_layers)
+		printf("What another client's containers wrote goes too: %u layers in namespace %s, and maybe more\n",
+		       facts->pods.foreign_layers, facts->pods.foreign_namespace);
 }
 
 /* Returns 0 to go on, or an exit status. */

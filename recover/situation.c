@@ -408,6 +408,37 @@ static void look_at_pods(struct situation *s)
 	}
 }
 
+/* "<ns>/<number>/<key>": a layer that a container of another client's writes to. One that
+ * an image is being unpacked to has a key of its own. */
+static void take_layer(struct facts *f, const struct metadata_directory *layer)
+{
+	static const char own[] = KUBERNETES_NAMESPACE "/", unpacking[] = "/extract-";
+	size_t length = strcspn(layer->name, "/");
+	const char *key = strchr(layer->name + length + (layer->name[length] == '/'), '/');
+
+	if (layer->kind != SNAPSHOT_ACTIVE || strncmp(layer->name, own, strlen(own)) == 0 || !key ||
+	    strncmp(key, unpacking, strlen(unpacking)) == 0)
+		return;
+	if (f->pods.foreign_layers++ == 0 && !f->pods.foreign_tasks)
+		(void)snprintf(f->pods.foreign_namespace, sizeof(f->pods.foreign_namespace), "%.*s",
+			       (int)length, layer->name);
+}
+
+/* docker's images and nerdctl's containers may be in the same root, running or not. */
+static void look_at_layers(struct situation *s)
+{
+	static const char *const snapshotters[] = { "overlayfs", "native" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(snapshotters); i++) {
+		cleanup_metadata_directories struct metadata_directories layers = { 0 };
+
+		if (metadata_read_snapshotter(s->place.root_fd, snapshotters[i], &layers) < 0)
+			continue; /* no memory: then the rest ends, too */
+		for (size_t j = 0; j < layers.count; j++)
+			take_layer(&s->facts, &layers.items[j]);
+	}
+}
+
 /* What a start may delete, in entries, before it takes too long. */
 static uint64_t leftovers_mark(const struct situation *s)
 {
@@ -521,6 +552,8 @@ static void look(struct situation *s, const struct situation_options *options)
 			count_root(s);
 	}
 	look_at_pods(s);
+	if (s->place.root_fd >= 0)
+		look_at_layers(s);
 	if (s->place.root_fd >= 0 && f->meta.under_lock) {
 		look_at_leftovers(s);
 		look_at_tmpmounts(s);

@@ -51,6 +51,12 @@ static bool foreign_tasks(const struct facts *f)
 	return f->pods.foreign_tasks > 0;
 }
 
+/* A person who is told may have given them up; containerd must run to remove them. */
+static bool foreign_layers(const struct facts *f)
+{
+	return f->pods.foreign_layers > 0 && !f->taken.by_hand;
+}
+
 static bool strangers(const struct facts *f)
 {
 	return f->root.stranger[0] != '\0';
@@ -292,6 +298,9 @@ const struct rule triage_rules[] = {
 	{ "foreign-tasks", RULE_ROOT_CAUSE, foreign_tasks, 0, SHOW_PODS,
 	  "another client's containers run on this containerd",
 	  "the end of those containers", "hands-off:foreign-tasks" },
+	{ "foreign-layers", RULE_ROOT_CAUSE, foreign_layers, 0, SHOW_PODS,
+	  "another client's containers, stopped ones too, have their data in this data root",
+	  "their removal, or `containerd-recover now`", "hands-off:foreign-layers" },
 	{ "strangers", RULE_ROOT_CAUSE, strangers, 0, SHOW_ROOT,
 	  "the data root holds what is not containerd's; a fresh root would take it away, and the purge delete it",
 	  "a data root with nothing else in it", "hands-off:strangers" },

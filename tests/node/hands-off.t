@@ -143,7 +143,23 @@ unchanged "used TCP port" ""
 node_run systemctl stop listener
 cp "$NODE/config.toml" "$config"
 
-# ---- another client's containers ----
+# ---- another client's containers: those that a reboot has stopped ----
+new_root
+node_run systemctl start containerd
+node_ready
+node_run ctr -n moby images import /var/lib/images.tar >/dev/null
+node_run ctr -n moby snapshots prepare "extract-1-x sha256:0"
+layers() { node_run containerd-recover plan --format=json | /usr/bin/python3 -c 'import json, sys
+print(json.load(sys.stdin)["facts"]["pods"]["foreign_layers"])'; }
+is "an image of docker's, and one half unpacked, are no container's" "$(layers)" 0
+ok "a container of docker's that does not run" node_run ctr -n moby containers create test.local/pause:1 docker-two
+is "has a layer" "$(layers)" 1
+node_run systemctl stop containerd
+node_damage root-zero
+unchanged "moby namespace with stopped containers" "rule foreign-layers.*namespace moby: 1"
+like "now, by hand, says what goes" "$(node_run containerd-recover now --dry-run)" "another client.*1 layers in namespace moby"
+
+# ---- and those that run ----
 new_root
 node_run systemctl start containerd
 node_ready

@@ -218,6 +218,21 @@ static void test_each_cause_vetoes(void)
 #undef VETO
 }
 
+/* A person may give up what another client's stopped containers wrote; automation may not. */
+static void test_layers_of_others_are_left_by_itself(void)
+{
+	struct facts f = doomed();
+
+	f.pods.foreign_layers = 1;
+	vetoed(&f, "foreign-layers");
+	f.taken.force = true;
+	vetoed(&f, "foreign-layers");
+	f.taken.by_hand = true;
+	CHECK(triage(&f).steps & STEP_QUARANTINE);
+	f.pods.foreign_tasks = 1;
+	vetoed(&f, "foreign-tasks");
+}
+
 /* What only a fresh root must not touch is no diagnosis of a damaged database. */
 static void test_what_a_fresh_root_would_hurt_hides_no_cure(void)
 {
@@ -512,6 +527,7 @@ int main(void)
 	RUN(test_each_cause_vetoes);
 	RUN(test_uncounted_leftovers_go_once_a_start_timed_out);
 	RUN(test_leftovers_that_stay_are_tried_once);
+	RUN(test_layers_of_others_are_left_by_itself);
 	RUN(test_what_a_fresh_root_would_hurt_hides_no_cure);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
