@@ -25,8 +25,10 @@ enum { UNMOUNT_MSEC = 2000, KERNEL_MINOR_BITS = 20 };
 
 static int begin(struct situation *s, const struct decision *decision, struct ticket *ret)
 {
-	json_auto_t *manifest = json_pack("{s:s, s:s, s:s, s:o*, s:o*}", "kind", "tmpmounts", "unit",
-					  s->config.unit, "state", s->config.state, "facts",
+	json_auto_t *manifest = json_pack("{s:s, s:s, s:s, s:s, s:I, s:o*, s:o*}", "kind", "tmpmounts", "unit",
+					  s->config.unit, "state", s->config.state, "boot_id",
+					  s->clock.boot_id, "looked_msec",
+					  (json_int_t)s->clock.boottime_msec, "facts",
 					  facts_to_json(&s->facts), "decision",
 					  decision_to_json(&s->facts, decision));
 

@@ -109,6 +109,10 @@ is "the same images" "$(node_run ctr -n k8s.io images ls -q)" "$images"
 is "the pods still run" "$(node_census)" "$(cat "$NODE/counts")"
 ok "containerd made a new tmpmounts" test -d "$(node_path "$node_data")/tmpmounts"
 ok "the old one is aside" test -d "$(node_path "$(node_quarantine)")/root/tmpmounts/containerd-mount4711"
+# As if the clock on the wall had been set ahead by years since.
+sed -i 's/ [0-9]*$/ 1000/' "$(node_path "$(node_quarantine)")/stages"
+like "for its grace period, whatever the clock on the wall" "$(node_run containerd-recover purge --dry-run)" \
+    "would be purged in [1-9]"
 node_policy '[quarantine]' 'grace = 0s'
 ok "and is purged when its time has come" node_until 60 node_run containerd-recover purge --urgent
 is "nothing of it is left" "$(node_quarantines)" ""
