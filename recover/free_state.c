@@ -275,6 +275,7 @@ static int finish_one(const struct config *config, const struct policy *policy, 
 	/* Killed before the manifest was whole: nothing was done yet. Or behind its retirement. */
 	if (r == -ENOENT) {
 		(void)unlinkat(record.fd, "stages", 0);
+		(void)unlinkat(record.fd, ".manifest.json.new", 0);
 		return unlinkat(freed_fd, id, AT_REMOVEDIR) < 0 ? -errno : 0;
 	}
 	if (r == 0)
