@@ -198,15 +198,21 @@ static int move_listed(const struct ticket *ticket, int from_fd, int to_fd,
 	return sync_both(to_fd, from_fd);
 }
 
+/* containerd starts next: not on a part of the old root. */
+static int move_all_or_none(const struct ticket *ticket, int from_fd, int to_fd, bool aside)
+{
+	int r = move_listed(ticket, from_fd, to_fd, aside ? by_rank : by_rank_reversed);
+
+	if (r < 0) /* what does not go back either is mended by a later run */
+		(void)move_listed(ticket, to_fd, from_fd, aside ? by_rank_reversed : by_rank);
+	return r;
+}
+
 static int move_in(const struct data_root *place, const struct ticket *ticket)
 {
 	cleanup_fd int to_fd = dir_open_beneath(ticket->fd, "root");
-	int r = to_fd < 0 ? to_fd : move_listed(ticket, place->root_fd, to_fd, by_rank);
 
-	/* containerd starts next: on the old root, and not on a part of it. */
-	if (r < 0 && to_fd >= 0)
-		(void)move_listed(ticket, to_fd, place->root_fd, by_rank_reversed); /* else mended later */
-	return r;
+	return to_fd < 0 ? to_fd : move_all_or_none(ticket, place->root_fd, to_fd, true);
 }
 
 int quarantine_move(const struct data_root *place, struct ticket *ticket)
@@ -296,7 +302,7 @@ static int restore_children(const struct data_root *place, const struct ticket *
 	if (old_fd < 0)
 		return old_fd;
 	r = move_interim(place, ticket);
-	return r < 0 ? r : move_listed(ticket, old_fd, place->root_fd, by_rank_reversed);
+	return r < 0 ? r : move_all_or_none(ticket, old_fd, place->root_fd, false);
 }
 
 bool quarantine_root_is_unused(const struct data_root *place)

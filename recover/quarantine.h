@@ -39,7 +39,8 @@ bool quarantine_root_is_unused(const struct data_root *place);
 /*
  * Put the old root back; what the root held meanwhile goes into the ticket, and
  * with it the way back: whoever wants that sets the root aside in a ticket of
- * its own before. Records STAGE_RESTORE. Same errors.
+ * its own before. Records STAGE_RESTORE. Same errors, and then the old root is aside
+ * as before.
  */
 int quarantine_restore(const struct data_root *place, struct ticket *ticket);
 

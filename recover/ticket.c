@@ -444,6 +444,8 @@ int ticket_retire(const struct data_root *place, struct ticket *ticket, int reco
 	if (r == 0)
 		r = keep_record(ticket->fd, "stages", records_fd, ticket->id, "stages");
 	if (r == 0)
+		r = remove_if_there(ticket->fd, ".manifest.json.new", 0); /* of a run that was killed */
+	if (r == 0)
 		r = remove_if_there(ticket->fd, "manifest.json", 0);
 	if (r == 0)
 		r = remove_if_there(ticket->fd, "stages", 0);

@@ -244,6 +244,28 @@ static void test_a_child_that_stays_keeps_the_others(void)
 	}
 }
 
+/* The same on the way back: containerd is started on what stood, not on a part of each. */
+static void test_a_child_that_does_not_come_back_keeps_the_others(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	char cri[256];
+
+	new_world(true);
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	(void)snprintf(cri, sizeof(cri), "root/.quarantine/%s/root/io.containerd.grpc.v1.cri", ticket.id);
+	CHECK_EQ(mount(path_of(cri), path_of(cri), NULL, MS_BIND, NULL), 0);
+	CHECK_EQ(quarantine_restore(&place, &ticket), -EBUSY);
+	CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_ASIDE);
+	CHECK(quarantine_root_is_unused(&place));
+	old_root_is_aside(&place, &ticket);
+	CHECK_EQ(umount2(path_of(cri), MNT_DETACH), 0);
+	CHECK_EQ(quarantine_restore(&place, &ticket), 0);
+	old_root_stands();
+	CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+}
+
 /* No exchange on this file system: two renames, each of which may fail as well. */
 static void test_fallback_without_exchange(void)
 {
@@ -368,6 +390,8 @@ static void test_retire_keeps_the_records(void)
 	make("records");
 	records = open(path_of("records"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	begin(&place, &ticket);
+	(void)snprintf(kept, sizeof(kept), "root.quarantine/%s/.manifest.json.new", ticket.id);
+	put(kept, "{"); /* killed in the middle of adding to it */
 	CHECK_EQ(ticket_retire(&place, &ticket, records), 0);
 	(void)snprintf(kept, sizeof(kept), "records/%s.json", ticket.id);
 	CHECK(there(kept));
@@ -427,6 +451,7 @@ int main(void)
 	RUN(test_names_that_are_others_by_now_are_not_moved);
 	RUN(test_every_fault_can_be_tried_again);
 	RUN(test_a_child_that_stays_keeps_the_others);
+	RUN(test_a_child_that_does_not_come_back_keeps_the_others);
 	RUN(test_fallback_without_exchange);
 	RUN(test_a_missing_root_is_put_in_place);
 	RUN(test_tickets_exclude_each_other_and_refuse_strangers);
