@@ -108,6 +108,8 @@ static void show_root(const struct facts *f, const struct output *out)
 		say(out, "fstab or a mount unit mounts something below it");
 	if (*f->root.stranger)
 		say(out, "in it, and not containerd's: %s", f->root.stranger);
+	if (f->root.mount_missing == ANSWER_UNKNOWN)
+		say(out, "fstab and the mount units could not be looked at: whether a mount is missing is not known");
 	if (f->root.mount_missing == ANSWER_YES)
 		say(out, "fstab or a mount unit wants a mount there that is not");
 	if (f->root.error)
@@ -165,9 +167,10 @@ static void show_count(const struct facts *f, const struct output *out)
 
 static void show_pods(const struct facts *f, const struct output *out)
 {
-	say(out, "sandboxes: %u, living shims: %u, bundles: %u, host links: %u, reservations: %u%s",
-	    f->pods.sandboxes, f->pods.shims, f->pods.bundles, f->pods.links, f->pods.reservations,
-	    f->pods.looked && f->pods.complete ? "" : " (not all could be looked at)");
+	say(out, "sandboxes: %u, living shims: %u, bundles: %u, host links: %u, reservations: %u",
+	    f->pods.sandboxes, f->pods.shims, f->pods.bundles, f->pods.links, f->pods.reservations);
+	if (!f->pods.looked || !f->pods.complete)
+		say(out, "not all of them could be looked at%s%s", *f->pods.missed ? "; " : "", f->pods.missed);
 	if (f->pods.foreign_layers)
 		say(out, "writable layers in namespace %s: %u", f->pods.foreign_namespace,
 		    f->pods.foreign_layers);

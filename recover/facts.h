@@ -136,6 +136,7 @@ struct facts {
 	} leftovers;
 	struct {
 		bool looked, complete;
+		char missed[FACT_TEXT]; /* what could not be looked at, and why; else empty */
 		uint32_t sandboxes, shims, bundles, links, reservations, cache_files;
 		uint32_t foreign_tasks; /* living tasks of other clients' namespaces */
 		/* What their containers wrote, running or not: nobody makes that anew. */

@@ -387,10 +387,17 @@ static void look_at_pods(struct situation *s)
 {
 	struct facts *f = &s->facts;
 
-	if (inventory_scan(&s->config, INVENTORY_MSEC, &s->inventory) < 0)
+	int r = inventory_scan(&s->config, INVENTORY_MSEC, &s->inventory);
+
+	if (r < 0) {
+		SET_TEXT(f->pods.missed, strerror(-r));
 		return;
+	}
 	f->pods.looked = true;
 	f->pods.complete = s->inventory.complete;
+	if (s->inventory.missed)
+		(void)snprintf(f->pods.missed, sizeof(f->pods.missed), "%s: %s", s->inventory.missed,
+			       strerror(-s->inventory.missed_error));
 	f->pods.sandboxes = (uint32_t)s->inventory.sandbox_count;
 	for (size_t i = 0; i < s->inventory.sandbox_count; i++) {
 		const struct sandbox *sandbox = &s->inventory.sandboxes[i];

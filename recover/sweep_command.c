@@ -61,7 +61,8 @@ static void judge(struct look *look, const struct known *known)
 	}
 }
 
-static int take_look(struct look *look)
+/* On failure @ret_what is what could not be looked at. */
+static int take_look(struct look *look, const char **ret_what)
 {
 	/*
 	 * The node first, containerd second: a sandbox that is made in between is
@@ -69,15 +70,24 @@ static int take_look(struct look *look)
 	 */
 	int r = inventory_scan(&look->config, 0, &look->inventory);
 
-	if (r == 0)
+	*ret_what = "the sandboxes of this node";
+	if (r == 0) {
+		*ret_what = "what containerd knows";
 		r = known_read(&look->config, &look->known);
-	if (r == 0)
+	}
+	if (r == 0) {
+		*ret_what = "who else uses CNI here";
 		r = strangers_scan(&look->config, &look->inventory, &look->strangers);
-	if (r == 0)
+	}
+	if (r == 0) {
+		*ret_what = "the addresses that are free";
 		r = pools_scan(&look->config, &look->pools);
-	if (r == 0)
+	}
+	if (r == 0) {
+		*ret_what = "what is of no sandbox";
 		r = orphans_sweep(&look->config, &look->known, (int64_t)look->policy.min_age_sec, true,
 				  &look->orphans);
+	}
 	if (r < 0)
 		return r;
 	look->judged = calloc(look->inventory.sandbox_count + 1, sizeof(*look->judged));
@@ -91,7 +101,7 @@ static int take_look(struct look *look)
 static const char *veto(const struct look *look, const struct cli *cli)
 {
 	if (!look->inventory.complete)
-		return "not all of the node could be seen";
+		return look->inventory.missed;
 	if (look->known.source == KNOWN_NOTHING)
 		return look->known.problem;
 	if (!cli->force && access(RECORDS_PATH "/hold", F_OK) == 0)
@@ -172,7 +182,8 @@ static int act(struct look *look, const struct cli *cli)
 	int r;
 
 	if (reason) {
-		log_error("nothing is released: %s", reason);
+		log_error("nothing is released: %s%s%s", reason, look->inventory.complete ? "" : " cannot be read: ",
+			  look->inventory.complete ? "" : strerror(-look->inventory.missed_error));
 		return EXIT_HANDS_OFF;
 	}
 	lock = run_lock();
@@ -236,6 +247,7 @@ static int read_settings(const struct cli *cli, struct look *look)
 int sweep_command(int argc, char **argv)
 {
 	cleanup_look struct look look = { 0 };
+	const char *what;
 	struct cli cli;
 	int status, r;
 
@@ -248,9 +260,9 @@ int sweep_command(int argc, char **argv)
 		return status;
 	if (read_settings(&cli, &look) < 0)
 		return EXIT_HANDS_OFF;
-	r = take_look(&look);
+	r = take_look(&look, &what);
 	if (r < 0) {
-		log_error("cannot look at the node: %s", strerror(-r));
+		log_error("cannot look at %s: %s", what, strerror(-r));
 		return EXIT_FAILED;
 	}
 	status = EXIT_OK;

@@ -47,8 +47,13 @@ static int judge_source(struct scan *scan, int r)
 {
 	if (r == -ENOMEM)
 		return r;
-	if (r < 0 && r != -ENOENT)
-		scan->inventory->complete = false;
+	if (r >= 0 || r == -ENOENT)
+		return 0;
+	if (scan->inventory->complete) {
+		scan->inventory->missed = scan->source;
+		scan->inventory->missed_error = r;
+	}
+	scan->inventory->complete = false;
 	return 0;
 }
 
@@ -537,9 +542,17 @@ int inventory_copy(char **ret, const char *text)
 int inventory_scan(const struct config *config, unsigned budget_msec, struct inventory *ret)
 {
 	/* Each uses what those above it have found. */
-	static int (*const sources[])(struct scan *) = {
-		scan_processes, scan_bundles, scan_shims, scan_networks,
-		scan_cache,	scan_reservations, inventory_scan_links,
+	static const struct {
+		const char *what;
+		int (*scan)(struct scan *scan);
+	} sources[] = {
+		{ "processes", scan_processes },
+		{ "bundles in the state directory", scan_bundles },
+		{ "shims", scan_shims },
+		{ "CNI's configuration", scan_networks },
+		{ "CNI's cache", scan_cache },
+		{ "reservations of addresses", scan_reservations },
+		{ "links and network namespaces", inventory_scan_links },
 	};
 	cleanup_inventory struct inventory inventory = { .complete = true };
 	cleanup_scan struct scan scan = {
@@ -553,8 +566,10 @@ int inventory_scan(const struct config *config, unsigned budget_msec, struct inv
 	if (!scan.by_id || !scan.running)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-		int r = judge_source(&scan, out_of_time(&scan) ? -ETIME : sources[i](&scan));
+		int r;
 
+		scan.source = sources[i].what;
+		r = judge_source(&scan, out_of_time(&scan) ? -ETIME : sources[i].scan(&scan));
 		if (r < 0)
 			return r;
 	}

@@ -87,6 +87,8 @@ struct inventory {
 	size_t empty_reservation_count;
 	size_t unreadable; /* bundles, cache files, reservations skipped; each counted */
 	bool complete;	   /* false: a whole source could not be read, or the budget ran out */
+	const char *missed; /* the first such source, in words; NULL: none. Static, not in the JSON */
+	int missed_error;   /* negative errno of it, -ETIME: the budget ran out */
 };
 
 /*

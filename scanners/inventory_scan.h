@@ -19,6 +19,7 @@ struct scan {
 	struct conflists networks; /* CRI's own */
 	json_t *running;  /* ids of CRI's form in the cgroups of processes */
 	json_t *by_id;	  /* "<namespace>/<id>" to the index of the sandbox */
+	const char *source; /* that is being read, in words */
 	int64_t deadline; /* CLOCK_MONOTONIC in milliseconds, 0: none */
 };
 

@@ -34,6 +34,13 @@ for command in status plan scan evidence purge finish "sweep --yes" "now --yes" 
 done
 ok "preflight without root succeeds" as_nobody preflight
 node_run containerd-recover plan --format=json >"$NODE/varlib/facts.json"
+like "what could not be looked at is named, and why" \
+    "$(node_run containerd-recover now --dry-run --state=/etc/passwd)" \
+    "rule scan-incomplete.*not all of them could be looked at; bundles in the state directory: Not a directory"
+node_run sh -c 'mkdir -p /var/lib/cni/results && mv /var/lib/cni/results /var/lib/cni/aside && touch /var/lib/cni/results'
+like "by sweep as well" "$(node_run containerd-recover sweep --yes 2>&1)" \
+    "cannot look at .*: Not a directory"
+node_run sh -c 'rm /var/lib/cni/results && mv /var/lib/cni/aside /var/lib/cni/results'
 like "saved facts may be judged by anybody" "$(as_nobody plan --facts=/var/lib/facts.json)" "rule healthy"
 
 cp "$binary" "$NODE/binary"
