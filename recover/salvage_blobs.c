@@ -68,16 +68,17 @@ static bool is_roots_alone(int fd)
 	return fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
-void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *oci)
+void salvage_blobs_link(int store_fd, int new_store_fd, struct oci_image *oci)
 {
 	for (size_t i = 0; i < oci->blob_count && new_store_fd >= 0; i++) {
-		cleanup_fd int fd = oci_open_verified(store_fd, &oci->blobs[i]);
+		struct oci_blob *blob = &oci->blobs[i];
+		cleanup_fd int fd = oci_open_verified(store_fd, blob);
 
 		/* The open file, whatever its name is by now. There already, or without
 		 * links: it is copied, then. */
 		if (fd >= 0 && is_roots_alone(fd))
-			(void)!linkat(fd, "", new_store_fd, digest_hex(oci->blobs[i].digest),
-				      AT_EMPTY_PATH);
+			blob->linked = linkat(fd, "", new_store_fd, digest_hex(blob->digest),
+					      AT_EMPTY_PATH) == 0;
 	}
 }
 
@@ -137,16 +138,18 @@ int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci,
 	int first = 0;
 
 	for (size_t i = 0; i < oci->blob_count; i++) {
-		const char *name = digest_hex(oci->blobs[i].digest);
-		int r = oci_verify_blob(store_fd, &oci->blobs[i], NULL, NULL);
+		struct oci_blob *blob = &oci->blobs[i];
+		const char *name = digest_hex(blob->digest);
+		int r = oci_verify_blob(store_fd, blob, NULL, NULL);
 
 		if (r == 0 || r == -ENOMEM)
 			continue;
-		/* A link of ours; the file stays in the quarantine. */
-		if (new_store_fd >= 0 && is_same_file(store_fd, new_store_fd, name))
+		/* The file stays in the quarantine. Links of others may have records that
+		 * speak for them, and a read that failed once says nothing of the file. */
+		if (r == -EBADMSG && blob->linked && is_same_file(store_fd, new_store_fd, name))
 			(void)unlinkat(new_store_fd, name, 0);
 		if (first == 0)
-			problem = describe(&oci->blobs[i], r);
+			problem = describe(blob, r);
 		first = -EBADMSG;
 	}
 	if (first < 0)

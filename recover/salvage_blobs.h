@@ -32,7 +32,7 @@ uint64_t salvage_blobs_room(int store_fd, int new_store_fd, const struct oci_ima
  * what others than root may change; that is left to be copied, and so is what
  * the file system cannot link.
  */
-void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *oci);
+void salvage_blobs_link(int store_fd, int new_store_fd, struct oci_image *oci);
 
 /*
  * After containerd took the image: one copy of each blob on the disk. Its garbage
@@ -44,9 +44,9 @@ void salvage_blobs_link(int store_fd, int new_store_fd, const struct oci_image *
 size_t salvage_blobs_unite(int store_fd, int new_store_fd, struct oci_image *oci);
 
 /*
- * After the image was refused: look at all blobs again, and remove the links to
- * what is no longer what its name says. Returns 0, or the first problem as
- * salvage_blobs_verify() does.
+ * After the image was refused: look at all blobs again, and remove the links that
+ * salvage_blobs_link() made for @oci to what is no longer what its name says.
+ * Returns 0, or the first problem as salvage_blobs_verify() does.
  */
 int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci, char **ret_problem);
 

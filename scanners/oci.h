@@ -20,6 +20,7 @@ struct oci_blob {
 	/* Once verified: the file that it was, and when that was last changed. */
 	ino_t inode;
 	struct timespec changed;
+	bool linked; /* by who brings it over */
 };
 
 struct oci_image {

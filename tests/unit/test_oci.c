@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <sha2.h>
@@ -405,6 +406,34 @@ static void test_what_changes_later_is_unlinked(void)
 	CHECK(inode_in(new_store, image.layer[1]) != 0);
 }
 
+/* One that another image brought over, and one that cannot be read for now. */
+static void test_what_may_be_needed_stays_linked(void)
+{
+	cleanup_oci_image struct oci_image first = { 0 }, second = { 0 };
+	cleanup_free char *problem = NULL;
+	struct rlimit limit;
+	struct image image;
+	int fd;
+
+	put_image("stays", &image);
+	read_and_verify(&image, &first);
+	salvage_blobs_link(store, new_store, &first);
+	read_and_verify(&image, &second);
+	salvage_blobs_link(store, new_store, &second);
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, limit.rlim_max }), 0);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &first, &problem), -EBADMSG);
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (size_t i = 0; i < first.blob_count; i++)
+		CHECK_EQ(inode_in(new_store, first.blobs[i].digest), inode_in(store, first.blobs[i].digest));
+	free(take_ptr(problem));
+	fd = openat(store, image.layer[1] + 7, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, "L", 1, 0), 1);
+	(void)close(fd);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &second, &problem), -EBADMSG);
+	CHECK_EQ(inode_in(new_store, image.layer[1]), inode_in(store, image.layer[1]));
+}
+
 static void test_allocations_fail(void)
 {
 	struct image image;
@@ -445,6 +474,7 @@ int main(void)
 	RUN(test_what_others_may_write_is_not_linked);
 	RUN(test_one_copy_of_two);
 	RUN(test_what_changes_later_is_unlinked);
+	RUN(test_what_may_be_needed_stays_linked);
 	RUN(test_allocations_fail);
 	return tap_done();
 }
