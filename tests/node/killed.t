@@ -98,7 +98,9 @@ restored_pods_are_swept() { ! node_census --names --left-of "$NODE/before" | gre
 every_step_of_restore() {
     local n id
     for ((n = 1; n < 100; n++)); do
-        node_ready && node_pods old 2 >/dev/null
+        if ! node_ready || ! node_pods old 2 >/dev/null || ! node_collect_garbage; then
+            ok "$kind: two pods, before a restore" false
+        fi
         node_census --save "$NODE/before" >"$NODE/counts"
         node_run systemctl stop containerd
         node_tree "$node_data" >"$NODE/tree"

@@ -381,9 +381,8 @@ node_hold() {
 }
 node_is_locked() { ! node_run flock --nonblock "$1" true; }
 
-# node_at_rest [SECONDS]: until nothing changes any more. containerd collects
-# garbage, and writes it down, a moment after its start and after every change.
-node_at_rest() { node_until "${1:-30}" node_is_still; }
+# node_at_rest [SECONDS]: until nothing changes any more.
+node_at_rest() { node_collect_garbage && node_until "${1:-30}" node_is_still; }
 node_is_still() {
     node_snapshot >"$NODE/still"
     sleep 0.5
@@ -417,6 +416,13 @@ node_remove_pods() {
     local ids
     mapfile -t ids < <(node_cri list | cut -d' ' -f1)
     [ "${#ids[@]}" -eq 0 ] || { node_cri stop "${ids[@]}" && node_cri remove "${ids[@]}"; }
+}
+
+# What an import leaves (an archive's index) goes when containerd next collects
+# garbage: beside other load seconds later, or only at its next start.
+node_collect_garbage() {
+    node_run ctr -n k8s.io leases create --id garbage >/dev/null &&
+        node_run ctr -n k8s.io leases delete --sync garbage >/dev/null
 }
 
 # kill -9 of containerd alone: `systemctl kill` would take its shims along. Until

@@ -11,6 +11,7 @@ story() { # KIND
     node_run systemctl start containerd
     node_ready
     ok "$1: two pods" node_pods old 2
+    node_collect_garbage
     node_census --save "$NODE/before" >"$NODE/counts"
     # The work of containerd itself: what is below is compared, not the root.
     inodes=$(node_tree "$root")
@@ -30,8 +31,10 @@ holder() {
 
 there_and_back() { # KIND
     local id between
+    node_collect_garbage
     node_run containerd-recover now --yes --force >"$NODE/said" 2>&1
     id=$(basename "$(node_newest_quarantine)")
+    ok "$1: the new root is at rest" node_at_rest
     node_run systemctl stop containerd
     node_tree "$root" >"$NODE/between"
     node_tree "$root/.quarantine/$id/root" >"$NODE/old"

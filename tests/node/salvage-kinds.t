@@ -76,6 +76,7 @@ ok "a container of one of them runs" node_pods kinds 1
 
 # A restore after a salvage: blobs are shared by both, and whole.
 contents() { (cd "$(node_path "$1")" && find . -xdev -type f -not -path './io.containerd.grpc*' -not -path './*/meta.db' -exec sha256sum {} + | sort); }
+node_collect_garbage
 node_run systemctl stop containerd
 node_tree $node_data >"$NODE/tree"
 contents $node_data >"$NODE/contents"
