@@ -211,3 +211,14 @@ int defer_clean_state(const struct config *config, const char *ticket)
 		r = -errno;
 	return r;
 }
+
+bool defer_has_state(const struct config *config, const char *ticket)
+{
+	cleanup_fd int state_fd = dir_open_path(config->state);
+	cleanup_free char *aside = NULL;
+
+	if (state_fd == -ENOENT)
+		return false;
+	return state_fd < 0 || state_aside(ticket, &aside) < 0 ||
+	       faccessat(state_fd, aside, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}

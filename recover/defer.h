@@ -33,4 +33,7 @@ int defer_leftovers(struct situation *s, const struct decision *decision, struct
  */
 int defer_clean_state(const struct config *config, const char *ticket);
 
+/* Whether defer_clean_state() has something to do for @ticket; so too if that is not known. */
+bool defer_has_state(const struct config *config, const char *ticket);
+
 #endif

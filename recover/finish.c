@@ -80,7 +80,7 @@ static bool wants_sweep(const struct ticket *ticket)
 {
 	enum ticket_state state = ticket_state(ticket);
 
-	return !ticket->stages.done[STAGE_SWEEP] &&
+	return !ticket->stages.done[STAGE_SWEEP] && !ticket->stages.begun[STAGE_DEFER] &&
 	       (state == TICKET_MOVED || state == TICKET_RESTORED || state == TICKET_PURGING);
 }
 
@@ -118,7 +118,7 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 
 	if (ticket_state(ticket) == TICKET_BEGUN || ticket_state(ticket) == TICKET_UNDONE)
 		return 0; /* preflight's, which is not to be kept waiting */
-	if (ticket_state(ticket) == TICKET_DEFERRED)
+	if (ticket->stages.done[STAGE_DEFER])
 		r = defer_clean_state(config, ticket->id);
 	else if (wants_salvage)
 		r = aftermath_salvage_pause(config, policy, place, ticket, &salvage);

@@ -18,6 +18,7 @@
 #include "recover/bar.h"
 #include "recover/cli.h"
 #include "recover/command.h"
+#include "recover/defer.h"
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/in_use.h"
@@ -103,6 +104,20 @@ static bool waits_for_salvage(const struct purge_run *run, const struct ticket *
 }
 
 /*
+ * What its pods left on the node is known from its manifest alone: that stays
+ * until `finish` has given it back. Only the data is deleted before.
+ */
+static bool waits_for_finish(const struct purge_run *run, const struct ticket *ticket)
+{
+	const json_t *lost = json_object_get(ticket->manifest, "lost");
+
+	if (ticket->stages.begun[STAGE_DEFER])
+		return defer_has_state(run->config, ticket->id);
+	return !ticket->stages.done[STAGE_SWEEP] &&
+	       json_array_size(json_object_get(lost, "sandboxes")) > 0;
+}
+
+/*
  * Seconds until the ticket may be purged: 0 now, -1 never by us.
  */
 static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
@@ -114,7 +129,7 @@ static int64_t due_in(const struct purge_run *run, const struct ticket *ticket)
 	bool asked = is_asked_for(run);
 
 	if (ticket_state(ticket) == TICKET_PURGING)
-		return 0;
+		return s->done[STAGE_PURGE] && waits_for_finish(run, ticket) ? -1 : 0;
 	if (run->policy_invalid && !asked)
 		return -1; /* how long to keep it is not known */
 	switch (ticket_state(ticket)) {
@@ -225,9 +240,11 @@ static int purge_tree_of(struct purge_run *run, const struct ticket *ticket, con
 	if (run->terminal)
 		bar_clear();
 	purge_state_write(run->id, &progress);
-	log_info("quarantine %s: %" PRIu64 " entries deleted in %" PRIu64 ".%03u s, %" PRIu64 " left%s",
-		 run->id, progress.entries, progress.elapsed_msec / 1000,
-		 (unsigned)(progress.elapsed_msec % 1000), progress.left, r == 1 ? ", stopped" : "");
+	/* A second time, once the node is swept: nothing is there. */
+	if (progress.entries > 0 || progress.left > 0 || !ticket->stages.done[STAGE_PURGE])
+		log_info("quarantine %s: %" PRIu64 " entries deleted in %" PRIu64 ".%03u s, %" PRIu64 " left%s",
+			 run->id, progress.entries, progress.elapsed_msec / 1000,
+			 (unsigned)(progress.elapsed_msec % 1000), progress.left, r == 1 ? ", stopped" : "");
 	return r;
 }
 
@@ -260,14 +277,11 @@ static int lock_trees(const struct purge_run *run, const struct ticket *ticket,
 	return r;
 }
 
-/* Lets go of @locks once nothing is left to be locked. */
-static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tree_locks *locks)
+/* Lets go of @locks once nothing is left to be locked. Returns 1 if it was stopped. */
+static int purge_trees(struct purge_run *run, struct ticket *ticket, struct tree_locks *locks)
 {
-	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	int r, r2;
 
-	if (records_fd < 0)
-		return records_fd;
 	run->id = ticket->id;
 	run->expected = counted_entries(ticket);
 	r = open_tree(run, ticket, "root");
@@ -288,14 +302,33 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tre
 	tree_locks_done(locks); /* would be reported as held */
 	if (r != 1)
 		report_held(run, ticket);
+	return r;
+}
+
+static void note_finish(const struct purge_run *run, const char *id)
+{
+	if (!run->cli->wait)
+		log_info("quarantine %s: its data is deleted; its manifest is kept until what its pods left on the "
+			 "node is given back, at containerd's next start or by `containerd-recover finish`", id);
+}
+
+static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tree_locks *locks)
+{
+	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
+	int r = records_fd < 0 ? records_fd : purge_trees(run, ticket, locks);
+
+	if (r == 0 && !ticket->stages.done[STAGE_PURGE])
+		r = stage_done(&ticket->stages, STAGE_PURGE);
 	if (r != 0)
 		return r;
-	r = stage_done(&ticket->stages, STAGE_PURGE);
-	if (r == 0)
-		r = ticket_retire(run->place, ticket, records_fd);
+	purge_state_remove(run->id);
+	if (waits_for_finish(run, ticket)) {
+		note_finish(run, ticket->id);
+		return 0;
+	}
+	r = ticket_retire(run->place, ticket, records_fd);
 	if (r == 0)
 		r = history_append(records_fd, run->config->unit, "purge", ticket->id, "done");
-	purge_state_remove(run->id);
 	if (r == 0 && !run->policy_invalid && report_prune_old(run->place, records_fd, &run->policy) < 0)
 		log_warning("the records of old incidents could not be deleted");
 	return r;
@@ -409,6 +442,8 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		round->waiting += due > 0;
 		if (due > 0 && waits_for_salvage(run, &ticket))
 			note_salvage(run, id, round);
+		if (ticket.stages.done[STAGE_PURGE])
+			note_finish(run, id);
 		return;
 	}
 	r = ticket_lock_data(&ticket, false);

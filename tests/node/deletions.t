@@ -25,6 +25,9 @@ mkdir -p "$root/io.containerd.grpc.v1.cri/containers/lost/volumes"
 echo precious >"$root/io.containerd.grpc.v1.cri/containers/lost/volumes/precious"
 inode=$(stat -c %i "$root")
 
+# The unit may have it in hand, and takes its time.
+purge_now() { node_run systemctl stop containerd-recover-purge && node_run containerd-recover purge --urgent; }
+
 like "plan says so beforehand" "$(node_run containerd-recover plan)" "containerd runs|nothing is wrong"
 node_crash
 ok "containerd answers CRI again" node_ready 30
@@ -45,9 +48,29 @@ ok "the report lists the volume" node_until 60 reported
 like "and says what was done" "$(node_run containerd-recover status --last)" "defer.*2 directories, 6[0-9]* entries.*ready "
 fails "it is not a root to be restored" node_run containerd-recover restore --yes "$id"
 node_policy '[quarantine]' 'grace = 0s'
-ok "and purged when its time has come, and \`finish\` is through" node_until 60 node_run containerd-recover purge --urgent
+ok "and purged when its time has come, and \`finish\` is through" node_until 60 purge_now
 fails "nothing of it is left" test -e "$aside"
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
+
+# ---- in the state directory ---------------------------------------------------
+
+# That is deleted by `finish`, which finds it by the ticket: a purge before leaves that.
+in_state() { node_run find /run/containerd -maxdepth 1 -name '.containerd-recover-deferred-*'; }
+is_clean() { [ -z "$(in_state)$(node_quarantines)" ]; }
+node_policy '[quarantine]' 'grace = 1h' '[leftovers]' 'usec_per_entry = 100000'
+node_run systemctl mask --runtime containerd-recover-finish 2>/dev/null
+cri=$(node_path /run/containerd/io.containerd.grpc.v1.cri)
+mkdir -p "$cri/containers"
+"$BUILD/tests/helpers/filltree" "$cri/containers/lost" 2000 100
+node_crash
+ok "containerd answers CRI again" node_ready 30
+id=$(basename "$(node_quarantine)")
+is "a directory of CRI's is aside in the state directory" "$(in_state)" "/run/containerd/.containerd-recover-deferred-$id"
+like "purged before \`finish\` was there" "$(node_run containerd-recover purge --yes "$id" 2>&1)" "its manifest is kept"
+node_run systemctl unmask --runtime containerd-recover-finish 2>/dev/null
+ok "containerd is started again" node_run systemctl restart containerd
+ok "nothing is left" node_until 30 is_clean
+node_ready
 
 # ---- what cannot be moved ----------------------------------------------------
 
@@ -76,7 +99,7 @@ rm -r "$tasks/stuck" "$NODE/root/etc/systemd/system/containerd.service.d/fails.c
 node_run systemctl daemon-reload
 ok "containerd answers CRI again" node_ready 30
 node_policy '[quarantine]' 'grace = 0s'
-ok "what was moved is purged" node_until 60 node_run containerd-recover purge --urgent
+ok "what was moved is purged" node_until 60 purge_now
 is "the pods run on" "$(node_cri list | grep -c old-)" 5
 
 # ---- stuck tmpmounts ---------------------------------------------------------
@@ -114,6 +137,6 @@ sed -i 's/ [0-9]*$/ 1000/' "$(node_path "$(node_quarantine)")/stages"
 like "for its grace period, whatever the clock on the wall" "$(node_run containerd-recover purge --dry-run)" \
     "would be purged in [1-9]"
 node_policy '[quarantine]' 'grace = 0s'
-ok "and is purged when its time has come" node_until 60 node_run containerd-recover purge --urgent
+ok "and is purged when its time has come" node_until 60 purge_now
 is "nothing of it is left" "$(node_quarantines)" ""
 tap_done

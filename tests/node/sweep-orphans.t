@@ -58,14 +58,32 @@ is "its shim is still there" "$(shims)" 2
 ok "sweep" node_run containerd-recover sweep --yes
 is "it is gone, the other pod's is not" "$(shims) $(node_cri list | cut -d' ' -f2,3)" "1 a-1 ready"
 
-# Killed, the sweep goes on with the next start of containerd, the purge by itself.
+# A killed sweep goes on with the next start of containerd, also if the data of the
+# quarantine is deleted by then; a killed purge by itself.
+killed_in_the_background() { # OPTION...
+    node_census --save "$NODE/before" >/dev/null
+    node_run timeout 30 sh -c 'until pkill -KILL -f "containerd-recover [f]inish"; do :; done' &
+    ok "a fresh root" node_run containerd-recover now --yes "$@"
+    ok "its background work is killed" wait $!
+}
+started_again() {
+    ok "containerd is started again" node_run systemctl restart containerd
+    ok "nothing is left of the pods all the same" node_until 30 node_nothing_left_of "$NODE/before"
+}
 node_run rmdir "$tasks/.other"
-node_census --save "$NODE/before" >/dev/null
-node_run timeout 30 sh -c 'until pkill -KILL -f "containerd-recover [f]inish"; do :; done' &
-ok "a fresh root" node_run containerd-recover now --yes
-ok "its background work is killed" wait $!
-ok "containerd is started again" node_run systemctl restart containerd
-ok "nothing is left of the pod all the same" node_until 30 node_nothing_left_of "$NODE/before"
+killed_in_the_background
+old=$(node_quarantine)
+like "purged by hand, it is known by its manifest" "$(node_run containerd-recover purge --yes "${old##*/}" 2>&1)" "its manifest is kept"
+is "alone" "$(node_run ls "$old/root" "$old/manifest.json")" "$old/manifest.json
+
+$old/root:"
+like "and says so again" "$(node_run containerd-recover purge --yes "${old##*/}" 2>&1)" "its manifest is kept"
+started_again
+is_gone() { node_run test ! -e "$old"; }
+ok "then the quarantine is gone" node_until 20 is_gone
+ok "a pod again" node_pods b 1
+killed_in_the_background --force
+started_again
 purge_runs() { [ "$(node_property ActiveState containerd-recover-purge) $(node_property NRestarts containerd-recover-purge)" = "active $1" ]; }
 ok "the purge waits" node_until 20 purge_runs 0
 node_run systemctl kill --signal=KILL containerd-recover-purge
