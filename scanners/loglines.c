@@ -39,6 +39,14 @@ bool log_contains(const char *text, const char *pattern)
 	return false;
 }
 
+bool log_contains_any(const char *text, const char *const *patterns, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (log_contains(text, patterns[i]))
+			return true;
+	return false;
+}
+
 static int remember(struct log *log, char *memory)
 {
 	if (!memory)

@@ -97,4 +97,7 @@ void log_done(struct log *log);
  */
 bool log_contains(const char *text, const char *pattern);
 
+/* Does it contain any of @patterns? */
+bool log_contains_any(const char *text, const char *const *patterns, size_t count);
+
 #endif

@@ -19,14 +19,6 @@ void sighting_keep(struct signature_evidence *evidence, size_t index)
 		evidence->lines[evidence->count++] = index;
 }
 
-static bool has_any(const char *text, const char *const *words, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (log_contains(text, words[i]))
-			return true;
-	return false;
-}
-
 /* Plugins that containerd tries and most nodes do without. */
 static bool is_optional_plugin(const char *text)
 {
@@ -38,7 +30,7 @@ static bool is_optional_plugin(const char *text)
 		"differ.v1.erofs",	    "nri.v1.nri",	     "internal.v1.opt",
 	};
 
-	return has_any(text, names, ARRAY_SIZE(names));
+	return log_contains_any(text, names, ARRAY_SIZE(names));
 }
 
 bool sighting_is_fatal(const struct log_line *line)
@@ -97,7 +89,7 @@ bool sighting_works(const struct sighting *s)
 
 	for (size_t i = s->first; i < s->end; i++)
 		if (s->log->lines[i].source == LOG_CONTAINERD &&
-		    has_any(s->log->lines[i].text, words, ARRAY_SIZE(words)))
+		    log_contains_any(s->log->lines[i].text, words, ARRAY_SIZE(words)))
 			return true;
 	return false;
 }
@@ -121,7 +113,7 @@ bool sighting_is_started(const struct sighting *s)
 
 		if (line->source == LOG_SYSTEMD)
 			started = (started || strncmp(line->text, "Started ", 8) == 0) &&
-				  !has_any(line->text, ends, ARRAY_SIZE(ends));
+				  !log_contains_any(line->text, ends, ARRAY_SIZE(ends));
 	}
 	return started;
 }
@@ -145,7 +137,7 @@ static bool is_device_error(const char *text)
 					    "device sr0" };
 
 	return (strstr(text, "I/O error, dev ") || strstr(text, "Buffer I/O error")) &&
-	       !has_any(text, idle, ARRAY_SIZE(idle));
+	       !log_contains_any(text, idle, ARRAY_SIZE(idle));
 }
 
 bool sees_failing_disk(const struct sighting *s, struct signature_evidence *evidence)
@@ -175,7 +167,7 @@ static bool is_wrapper_failure(const struct log_line *line)
 	return (strncmp(name, "env: ", 5) == 0 || strncmp(name, "sh: ", 4) == 0 ||
 		strncmp(name, "bash: ", 6) == 0) &&
 	       program && !isalnum((unsigned char)program[10]) && !strchr("-._", program[10]) &&
-	       has_any(colon, words, ARRAY_SIZE(words));
+	       log_contains_any(colon, words, ARRAY_SIZE(words));
 }
 
 /*
@@ -212,7 +204,7 @@ static bool is_denial(const char *text)
 
 	return ((strstr(text, "avc: ") && strstr(text, "denied")) || strstr(text, "apparmor=DENIED") ||
 		strstr(text, "apparmor=\"DENIED\"")) &&
-	       has_any(text, subjects, ARRAY_SIZE(subjects));
+	       log_contains_any(text, subjects, ARRAY_SIZE(subjects));
 }
 
 bool sees_denial(const struct sighting *s, struct signature_evidence *evidence)
@@ -239,7 +231,7 @@ static bool is_about_tasks(const char *text)
 					     "cleaning up after shim disconnected",
 					     "cleaning up dead shim", "failed to connect to shim" };
 
-	return has_any(text, words, ARRAY_SIZE(words));
+	return log_contains_any(text, words, ARRAY_SIZE(words));
 }
 
 static bool is_start_timeout(const struct log_line *line)
@@ -300,166 +292,7 @@ bool sighting_on_foreign_fs(const struct sighting *s)
 	return false;
 }
 
-/* Does containerd say both in one line? */
-static bool says(const struct sighting *s, const char *one, const char *other)
-{
-	for (size_t i = s->first; i < s->end; i++)
-		if (s->log->lines[i].source == LOG_CONTAINERD &&
-		    strstr(s->log->lines[i].text, one) && strstr(s->log->lines[i].text, other))
-			return true;
-	return false;
-}
-
-static bool ends_with(const char *text, const char *tail)
-{
-	size_t len = strlen(text), size = strlen(tail);
-
-	while (len > 0 && strchr("\" ", text[len - 1]))
-		len--;
-	return len >= size && memcmp(text + len - size, tail, size) == 0;
-}
-
-/* bolt's words for two bad meta pages. */
-static const char *const invalid_words[] = { "invalid database", "checksum error",
-					     "version mismatch", "file size too small" };
-
-static bool is_invalid(const char *text)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(invalid_words); i++)
-		if (strncmp(text, invalid_words[i], strlen(invalid_words[i])) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Where @words stand as the whole value of a field of the line or begin it, and
- * not inside what the line quotes: logrus's three forms. NULL if they do not.
- */
-static const char *said_by_itself(const char *text, const char *field, const char *words)
-{
-	size_t len = strlen(field);
-
-	for (const char *at = text; (at = strstr(at, words)); at++) {
-		const char *name = at - 1; /* ends there: at first its value's quotation mark */
-
-		if (at - text >= 2 && memcmp(at - 2, "] ", 2) == 0 && strcmp(field, "msg") == 0)
-			return at; /* "WARN[2026-…] failed to …" */
-		if (at == text || *name != '"')
-			continue;
-		while (name > text && name[-1] == ' ')
-			name--;
-		if (name > text && name[-1] == '=')
-			name--;
-		else if (name - text >= 2 && memcmp(name - 2, "\":", 2) == 0)
-			name -= 2;
-		else
-			continue;
-		if ((size_t)(name - text) > len && memcmp(name - len, field, len) == 0 &&
-		    !isalnum((unsigned char)name[-(ptrdiff_t)len - 1]))
-			return at;
-	}
-	return NULL;
-}
-
-/*
- * The words for two bad meta pages, as the whole reason why the metadata plugin,
- * or what a required plugin asked of it, did not load.
- */
-bool sees_bolt_invalid(const struct sighting *s, struct signature_evidence *evidence)
-{
-	const bool elsewhere = says(s, "failed to load plugin", "mount-manager.v1.bolt");
-
-	bool seen = false;
-
-	for (size_t i = s->first; i < s->end; i++) {
-		const struct log_line *line = &s->log->lines[i];
-		bool plugin, required;
-
-		if (line->source != LOG_CONTAINERD)
-			continue;
-		plugin = said_by_itself(line->text, "msg", "failed to load plugin") &&
-			 strstr(line->text, "io.containerd.metadata.v1.bolt");
-		required = !elsewhere &&
-			   strncmp(line->text, "containerd: load required plugin ", 33) == 0;
-		for (size_t k = 0; k < ARRAY_SIZE(invalid_words); k++) {
-			const char *reason = strstr(line->text, invalid_words[k]);
-			bool whole = reason && (plugin ? reason > line->text && reason[-1] == '"' :
-						required && ends_with(line->text, invalid_words[k]));
-
-			if (!whole)
-				continue;
-			seen = true;
-			sighting_keep(evidence, i);
-		}
-	}
-	return seen && !sighting_on_foreign_fs(s);
-}
-
-/* containerd's last words: CRI could not recover, because of @why. */
-static bool says_recover_failed(const struct sighting *s, const char *why,
-				struct signature_evidence *evidence)
-{
-	bool seen = false;
-
-	for (size_t i = s->first; i < s->end; i++) {
-		const struct log_line *line = &s->log->lines[i];
-
-		if (line->source != LOG_CONTAINERD || line->level != LOG_LEVEL_FATAL ||
-		    !said_by_itself(line->text, "msg", "Failed to run CRI service") ||
-		    !said_by_itself(line->text, "error", why))
-			continue;
-		seen = true;
-		sighting_keep(evidence, i);
-	}
-	return seen;
-}
-
-bool sees_stored_sandbox(const struct sighting *s, struct signature_evidence *evidence)
-{
-	return says_recover_failed(
-		s, "failed to recover state: failed to get metadata for stored sandbox", evidence);
-}
-
-bool sees_name_reserved(const struct sighting *s, struct signature_evidence *evidence)
-{
-	static const char sandbox[] = "failed to recover state: failed to reserve sandbox name";
-	static const char container[] = "failed to recover state: failed to reserve container name";
-	bool seen = says_recover_failed(s, sandbox, evidence);
-
-	return says_recover_failed(s, container, evidence) || seen;
-}
-
-/*
- * Of a snapshotter inside containerd: one that is asked by gRPC keeps its file
- * elsewhere, and its answers end in the name of their code.
- */
-static bool says_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence)
-{
-	static const char open[] = "failed to open database file: ";
-	bool seen = false;
-
-	for (size_t i = s->first; i < s->end; i++) {
-		const struct log_line *line = &s->log->lines[i];
-		const char *found = strstr(line->text, open);
-
-		if (line->source != LOG_CONTAINERD || line->level < LOG_LEVEL_WARNING || !found ||
-		    strstr(line->text, "rpc error") || strstr(found, ": unknown") ||
-		    !is_invalid(found + strlen(open)))
-			continue;
-		seen = true;
-		sighting_keep(evidence, i);
-	}
-	return seen;
-}
-
-bool sees_snapshotter_damage(const struct sighting *s, struct signature_evidence *evidence)
-{
-	bool seen = says_snapshotter_invalid(s, evidence);
-
-	return sees_snapshotter_panic(s, evidence) || seen;
-}
-
-static bool is_problem(const struct log_line *line)
+bool sighting_is_problem(const struct log_line *line)
 {
 	return line->source == LOG_CONTAINERD && line->level >= LOG_LEVEL_WARNING;
 }
@@ -492,63 +325,15 @@ static bool is_noise(const char *text)
 
 	if (strstr(text, "failed to load plugin") && is_optional_plugin(text))
 		return true;
-	return has_any(text, words, ARRAY_SIZE(words));
+	return log_contains_any(text, words, ARRAY_SIZE(words));
 }
 
 bool sighting_has_problem(const struct sighting *s)
 {
 	for (size_t i = s->first; i < s->end; i++)
-		if (is_problem(&s->log->lines[i]) && !is_noise(s->log->lines[i].text))
+		if (sighting_is_problem(&s->log->lines[i]) && !is_noise(s->log->lines[i].text))
 			return true;
 	return false;
-}
-
-/* Does systemd say that containerd itself failed? */
-static bool says_failure(const struct log_line *line)
-{
-	static const char *const words[] = { "result 'exit-code'", "result 'core-dump'", "code=dumped" };
-
-	return line->source == LOG_SYSTEMD &&
-	       (has_any(line->text, words, ARRAY_SIZE(words)) ||
-		(strstr(line->text, "ain process exited, code=exited") && !strstr(line->text, "status=0")));
-}
-
-/* Does systemd say that the start was ended by others, or by itself? */
-static bool says_ended_by_others(const struct log_line *line)
-{
-	static const char *const words[] = { "timed out", "code=killed", "result 'signal'",
-					     "result 'watchdog'", "result 'timeout'", "oom-kill", "Stopping" };
-
-	return line->source == LOG_SYSTEMD && has_any(line->text, words, ARRAY_SIZE(words));
-}
-
-/*
- * All that a start which failed complains of is missing checkpoints; or somebody
- * took pains to quote just that. (As one warning among others, or of a start that
- * goes on or was ended, it is nothing: CRI continues with an unknown status.)
- */
-bool sees_container_status(const struct sighting *s, struct signature_evidence *evidence)
-{
-	bool seen = false, failed = false, more = false;
-
-	if (sighting_works(s))
-		return false;
-	for (size_t i = s->first; i < s->end; i++) {
-		const struct log_line *line = &s->log->lines[i];
-
-		if (says_ended_by_others(line))
-			return false;
-		failed |= says_failure(line);
-		more |= !is_problem(line);
-		if (!is_problem(line))
-			continue;
-		if (!strstr(line->text, "Failed to load container status for") ||
-		    !log_contains(line->text, "no such file or directory"))
-			return false;
-		seen = true;
-		sighting_keep(evidence, i);
-	}
-	return seen && (failed || !more);
 }
 
 /* Go's runtime gives up: "fatal error: …" of any kind but a page that could not be read. */
@@ -645,7 +430,7 @@ bool sees_noise_only(const struct sighting *s, struct signature_evidence *eviden
 		if (is_noise(line->text)) {
 			noise = true;
 			sighting_keep(evidence, i);
-		} else if (booted ? is_problem(line) : line->source != LOG_OTHER) {
+		} else if (booted ? sighting_is_problem(line) : line->source != LOG_OTHER) {
 			return false;
 		}
 	}

@@ -25,6 +25,9 @@ void sighting_keep(struct signature_evidence *evidence, size_t index);
 /* Does @line end the start, or leave out a plugin that matters? */
 bool sighting_is_fatal(const struct log_line *line);
 
+/* Does containerd complain in @line, of whatever kind? */
+bool sighting_is_problem(const struct log_line *line);
+
 /* Did containerd say that it was up? */
 bool sighting_booted(const struct sighting *sighting);
 
