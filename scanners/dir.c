@@ -12,22 +12,25 @@
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
-/* What an O_PATH fd stands for, for good. */
-static int reopen(int path_fd, int flags)
+int dir_reopen(int path_fd, int flags)
 {
 	char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	int fd;
 
-	if (flags & O_DIRECTORY)
-		return openat(path_fd, ".", flags);
+	if (flags & O_DIRECTORY) {
+		fd = openat(path_fd, ".", flags);
+		return fd < 0 ? -errno : fd;
+	}
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
-	return open(link, flags & ~O_NOFOLLOW); /* of a symbolic link: ELOOP all the same */
+	fd = open(link, flags & ~O_NOFOLLOW); /* of a symbolic link: ELOOP all the same */
+	return fd < 0 ? -errno : fd;
 }
 
 int dir_open_on_mount(int dirfd, const char *name, int flags, uint64_t mount_id)
 {
 	cleanup_fd int path_fd = -EBADF;
 	uint64_t id = 0;
-	int fd, r;
+	int r;
 
 	if (strchr(name, '/') || strcmp(name, "..") == 0)
 		return -EXDEV;
@@ -41,8 +44,7 @@ int dir_open_on_mount(int dirfd, const char *name, int flags, uint64_t mount_id)
 		return -EXDEV;
 	if (flags & O_PATH)
 		return take_fd(&path_fd);
-	fd = reopen(path_fd, flags);
-	return fd < 0 ? -errno : fd;
+	return dir_reopen(path_fd, flags);
 }
 
 /* For kernels without openat2, with the same refusals. */

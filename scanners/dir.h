@@ -40,6 +40,12 @@ int dir_stat_beneath(int dirfd, const char *name, unsigned mask, struct statx *r
 int dir_open_on_mount(int dirfd, const char *name, int flags, uint64_t mount_id);
 
 /*
+ * Open for good, with @flags, what the O_PATH fd @path_fd stands for and was looked
+ * at by. Returns an fd, or a negative errno. @path_fd stays the caller's.
+ */
+int dir_reopen(int path_fd, int flags);
+
+/*
  * Open the directory at @path, links in it followed: for paths of the
  * administrator's, which are trusted. Returns an fd, or a negative errno.
  */

@@ -90,9 +90,7 @@ static int clear_flags(int fd, int *ret_was)
 static int open_regular(const struct place *place, int dirfd, const char *name)
 {
 	cleanup_fd int fd = -EBADF;
-	char link[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
 	struct stat st;
-	int again;
 
 	fd = open_inside(place, dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -101,9 +99,7 @@ static int open_regular(const struct place *place, int dirfd, const char *name)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EPERM;
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	again = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return again < 0 ? -errno : again;
+	return dir_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 static int unlink_immutable(const struct place *place, int dirfd, const char *name)
