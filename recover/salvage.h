@@ -89,8 +89,6 @@ int salvage_record_list(int records_fd, const char *id, const struct salvage *sa
 /* That, and at the end of it all salvage-<id>.json. Returns 0 or a negative errno. */
 int salvage_record(int records_fd, const char *id, const struct salvage *salvage);
 
-json_t *salvage_to_json(const struct salvage *salvage);
-
 /* "done", "missing", … */
 const char *salvage_outcome_name(enum salvage_outcome outcome);
 

@@ -246,7 +246,7 @@ static json_t *image_to_json(const struct salvage_image *image)
 			 image->why, "bytes", (json_int_t)image->bytes, "msec", (int)image->msec);
 }
 
-json_t *salvage_to_json(const struct salvage *salvage)
+static json_t *to_json(const struct salvage *salvage)
 {
 	json_t *images = json_array();
 
@@ -289,7 +289,7 @@ int salvage_record_list(int records_fd, const char *id, const struct salvage *sa
 int salvage_record(int records_fd, const char *id, const struct salvage *salvage)
 {
 	cleanup_free char *name = text_print("salvage-%s.json", id), *text = NULL;
-	json_auto_t *json = salvage_to_json(salvage);
+	json_auto_t *json = to_json(salvage);
 	int r;
 
 	text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;

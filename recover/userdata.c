@@ -372,6 +372,11 @@ int userdata_measure(const struct ticket *ticket, unsigned budget_msec, struct u
 	return 0;
 }
 
+static const char *kind_name(enum userdata_kind kind)
+{
+	return kind == USERDATA_VOLUMES ? "volumes" : "writable layer";
+}
+
 json_t *userdata_to_json(const struct userdata *data)
 {
 	json_t *list = json_array();
@@ -379,7 +384,7 @@ json_t *userdata_to_json(const struct userdata *data)
 	for (size_t i = 0; list && i < data->count; i++) {
 		const struct userdata_item *item = &data->items[i];
 		json_t *json = json_pack("{s:s, s:s?, s:s?, s:s, s:s?, s:s, s:I, s:I, s:b}", "kind",
-					 userdata_kind_name(item->kind), "namespace",
+					 kind_name(item->kind), "namespace",
 					 item->pod_namespace, "pod", item->pod_name, "container",
 					 item->container, "container_name", item->container_name,
 					 "path", item->path, "entries", (json_int_t)item->entries,
@@ -391,11 +396,6 @@ json_t *userdata_to_json(const struct userdata *data)
 		}
 	}
 	return list;
-}
-
-const char *userdata_kind_name(enum userdata_kind kind)
-{
-	return kind == USERDATA_VOLUMES ? "volumes" : "writable layer";
 }
 
 void userdata_done(struct userdata *data)

@@ -61,9 +61,6 @@ int userdata_open(const struct ticket *ticket, const struct userdata_item *item)
 /* [{kind, namespace, pod, container, container_name, path, entries, bytes, complete}] */
 json_t *userdata_to_json(const struct userdata *data);
 
-/* "volumes", "writable layer" */
-const char *userdata_kind_name(enum userdata_kind kind);
-
 void userdata_done(struct userdata *data);
 #define cleanup_userdata __attribute__((cleanup(userdata_done)))
 

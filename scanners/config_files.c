@@ -239,7 +239,7 @@ static bool is_set(const struct toml_value *value)
 	return value && !(value->type == TOML_STRING && !*value->string);
 }
 
-const struct toml_value *config_files_get(const struct config_files *files, const char *path)
+static const struct toml_value *last_set(const struct config_files *files, const char *path)
 {
 	for (size_t i = files->count; i-- > 0;) {
 		const struct toml_value *value = walk(toml_document(files->docs[i]), path);
@@ -274,7 +274,7 @@ const struct toml_value *config_files_plugin(const struct config_files *files,
 const char *config_files_string(const struct config_files *files, const char *path,
 				const char *fallback)
 {
-	const struct toml_value *value = config_files_get(files, path);
+	const struct toml_value *value = last_set(files, path);
 
 	return value && value->type == TOML_STRING ? value->string : fallback;
 }

@@ -40,20 +40,16 @@ void config_files_done(struct config_files *files);
 int config_files_check(const struct config_files *files, char **ret_problem);
 
 /*
- * The value at the dotted @path: of the last file that has it and, for a
- * string, has it non-empty. NULL if there is none.
- */
-const struct toml_value *config_files_get(const struct config_files *files, const char *path);
-
-/*
- * The same below the section of a plugin, which went by up to three names over
- * time: @ids ends with NULL, newest first. Up to version 2 a later file's
- * section replaces an earlier one as a whole; since 3 they are merged.
+ * The value at the dotted @path below the section of a plugin, which went by up
+ * to three names over time: @ids ends with NULL, newest first. Of the last file
+ * that has it and, for a string, has it non-empty; up to version 2 a later file's
+ * section replaces an earlier one as a whole, since 3 they are merged. The
+ * files'; NULL if there is none.
  */
 const struct toml_value *config_files_plugin(const struct config_files *files,
 					     const char *const *ids, const char *path);
 
-/* The string at @path, or @fallback. */
+/* The string at the dotted @path of the last file that has it non-empty, or @fallback. */
 const char *config_files_string(const struct config_files *files, const char *path,
 				const char *fallback);
 

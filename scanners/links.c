@@ -214,7 +214,8 @@ static int take_nsid(const struct nlmsghdr *message, void *data)
 	return mnl_attr_parse(message, sizeof(struct rtgenmsg), take_nsid_attribute, data);
 }
 
-int links_netns_id_of(struct mnl_socket *socket, int netns_fd, int *ret)
+/* As links_netns_id() for an open file of a namespace. */
+static int netns_id_of(struct mnl_socket *socket, int netns_fd, int *ret)
 {
 	char buffer[1024] __attribute__((aligned(MNL_ALIGNTO))) = { 0 };
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -252,5 +253,5 @@ int links_netns_id(struct mnl_socket *socket, const char *path, int *ret)
 		return -errno;
 	if (fs.f_type != NSFS_MAGIC)
 		return -EINVAL;
-	return links_netns_id_of(socket, fd, ret);
+	return netns_id_of(socket, fd, ret);
 }

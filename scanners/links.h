@@ -58,7 +58,4 @@ void links_netns_close(struct mnl_socket **socket);
  */
 int links_netns_id(struct mnl_socket *socket, const char *path, int *ret);
 
-/* As links_netns_id() for an open file of a namespace. */
-int links_netns_id_of(struct mnl_socket *socket, int netns_fd, int *ret);
-
 #endif

@@ -69,7 +69,8 @@ struct sighting sighting_of(const struct log *log, uint32_t start)
 	return (struct sighting){ log, first, end };
 }
 
-bool sighting_booted(const struct sighting *s)
+/* Did containerd say that it was up? */
+static bool is_booted(const struct sighting *s)
 {
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];
@@ -250,7 +251,7 @@ bool sees_stale_tasks(const struct sighting *s, struct signature_evidence *evide
 	size_t last = SIZE_MAX, timeout = SIZE_MAX, cleaned = 0;
 	bool announced = false;
 
-	if (sighting_booted(s))
+	if (is_booted(s))
 		return false;
 	for (size_t i = s->first; i < s->end && timeout == SIZE_MAX; i++) {
 		const struct log_line *line = &s->log->lines[i];
@@ -422,7 +423,7 @@ bool sees_other_process(const struct sighting *s, struct signature_evidence *evi
  */
 bool sees_noise_only(const struct sighting *s, struct signature_evidence *evidence)
 {
-	bool booted = sighting_booted(s), noise = false;
+	bool booted = is_booted(s), noise = false;
 
 	for (size_t i = s->first; i < s->end; i++) {
 		const struct log_line *line = &s->log->lines[i];

@@ -28,10 +28,7 @@ bool sighting_is_fatal(const struct log_line *line);
 /* Does containerd complain in @line, of whatever kind? */
 bool sighting_is_problem(const struct log_line *line);
 
-/* Did containerd say that it was up? */
-bool sighting_booted(const struct sighting *sighting);
-
-/* Did it say so, or did it serve pods? */
+/* Did containerd say that it was up, or did it serve pods? */
 bool sighting_works(const struct sighting *sighting);
 
 /* Did systemd say that it was starting the unit? */
