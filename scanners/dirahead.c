@@ -7,15 +7,12 @@
 #include <string.h>
 #include <sys/param.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
 
+#include "scanners/blockdev.h"
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
 #include "scanners/sys.h"
-#include "scanners/text.h"
 
 enum {
-	UEVENT_MAX = 4096,
 	EXTENTS = 8,		/* of a directory that are asked for, … */
 	WINDOWS_PER_EXTENT = 16, /* … and how much of each */
 	TRIAL = 256,		/* windows, after which … */
@@ -23,42 +20,19 @@ enum {
 	PAUSE = 4096,		/* … or so many are left alone */
 };
 
-/* "DEVNAME=" of /sys/dev/block/M:m/uevent: there is no /dev/block without udev. */
-static char *device_path(dev_t dev)
-{
-	cleanup_free char *uevent = NULL, *content = NULL;
-	const char *name;
-
-	uevent = text_print("/sys/dev/block/%u:%u/uevent", major(dev), minor(dev));
-	if (!uevent || dir_read_path(uevent, UEVENT_MAX, &content, NULL) < 0)
-		return NULL;
-	name = strstr(content, "DEVNAME=");
-	if (!name || (name != content && name[-1] != '\n'))
-		return NULL;
-	name += strlen("DEVNAME=");
-	return text_print("/dev/%.*s", (int)strcspn(name, "\n"), name);
-}
-
 int dirahead_open(int dirfd, struct dirahead *ret)
 {
-	cleanup_free char *path = NULL;
-	cleanup_fd int fd = -EBADF;
 	struct statfs fs;
-	struct stat dir, device;
+	int fd;
 
-	if (fstatfs(dirfd, &fs) < 0 || fstat(dirfd, &dir) < 0)
+	if (fstatfs(dirfd, &fs) < 0)
 		return -errno;
 	if (fs.f_type != EXT4_SUPER_MAGIC)
 		return -EOPNOTSUPP;
-	path = device_path(dir.st_dev);
-	if (!path)
-		return -ENODEV;
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &device) < 0)
-		return -errno;
-	if (!S_ISBLK(device.st_mode) || device.st_rdev != dir.st_dev)
-		return -ENODEV;
-	ret->device = take_fd(&fd);
+	fd = blockdev_open(dirfd);
+	if (fd < 0)
+		return fd;
+	ret->device = fd;
 	return 0;
 }
 
@@ -101,16 +75,34 @@ static void judge(struct dirahead *ahead, unsigned long directories)
 	atomic_store(&ahead->resume, directories + PAUSE);
 }
 
+/* One directory more; 0: it is left alone. Else which one it is. */
+static unsigned long next_directory(struct dirahead *ahead)
+{
+	unsigned long directories;
+
+	if (ahead->device < 0 || atomic_load_explicit(&ahead->useless, memory_order_relaxed))
+		return 0;
+	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
+	return directories < atomic_load_explicit(&ahead->resume, memory_order_relaxed) ? 0 : directories;
+}
+
+void dirahead_hint_at(struct dirahead *ahead, uint64_t offset, uint64_t length)
+{
+	unsigned long directories = next_directory(ahead);
+
+	if (directories == 0)
+		return;
+	ask(ahead, offset, length);
+	judge(ahead, directories);
+}
+
 void dirahead_hint(struct dirahead *ahead, int fd)
 {
 	_Alignas(struct fiemap) char room[sizeof(struct fiemap) + EXTENTS * sizeof(struct fiemap_extent)];
 	struct fiemap *map = (void *)room;
-	unsigned long directories;
+	unsigned long directories = next_directory(ahead);
 
-	if (ahead->device < 0 || atomic_load_explicit(&ahead->useless, memory_order_relaxed))
-		return;
-	directories = atomic_fetch_add_explicit(&ahead->directories, 1, memory_order_relaxed) + 1;
-	if (directories < atomic_load_explicit(&ahead->resume, memory_order_relaxed))
+	if (directories == 0)
 		return;
 	memset(room, 0, sizeof(room));
 	map->fm_length = FIEMAP_MAX_OFFSET;

@@ -40,6 +40,9 @@ int dirahead_open(int dirfd, struct dirahead *ret);
 /* The directory at @fd is about to be read. */
 void dirahead_hint(struct dirahead *ahead, int fd);
 
+/* As dirahead_hint(), for one that lies at @offset of the device, @length bytes of it. */
+void dirahead_hint_at(struct dirahead *ahead, uint64_t offset, uint64_t length);
+
 void dirahead_close(struct dirahead *ahead);
 
 #endif
