@@ -2,7 +2,8 @@
  * A parallel walk that sees every entry below a directory once, for counting:
  * by directory fd, no link followed, no mount crossed (bind mounts of the same
  * file system included). It reads names and types alone and asks no inode
- * but where it is told to.
+ * but where it is told to. On ext4 it opens a few directories alone: the rest is
+ * read from the block device (scanners/walk_inodes.h).
  *
  * Flat in memory: directories wait in a short queue, a worker goes down by itself
  * (scanners/dirstack.h) where the queue is full. Workers are added while they wait for the disk instead of the

@@ -67,6 +67,8 @@ WRAP(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, 
 WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
 WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
 WRAP(getdents64, ssize_t, -1, (int a, void *b, size_t c), (a, b, c))
+WRAP(pread, ssize_t, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
+WRAP(open_by_handle_at, int, -1, (int a, struct file_handle *b, int c), (a, b, c))
 WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
 WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
