@@ -38,6 +38,7 @@ SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs/metadata.db"
 FREELIST_AT, HIGH_WATER_AT = 32, 40
 START_TIMEOUT = 20      # s
 ANSWER_TIMEOUT = 6      # s until a containerd that is READY counts as hung
+MEMORY = 2 << 30        # bytes
 PATIENCE = 10           # times as long, before a disagreement is believed
 CONFIG = """
 version = 2
@@ -189,7 +190,8 @@ class Containerd:
 
     def start(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(["chroot", self.chroot, "containerd", "-c",
+            # Some damage makes it take memory without end, faster than it is waited for.
+            self.process = subprocess.Popen(["prlimit", f"--data={MEMORY}", "chroot", self.chroot, "containerd", "-c",
                                              self.dir + "/config.toml"], stderr=log,
                                             stdout=log, start_new_session=True,
                                             env={"PATH": os.environ["PATH"]})

@@ -74,6 +74,9 @@ node_configure_system() {
     rm -rf "$etc"/systemd/system/*.wants "$etc"/containerd "$etc"/cni "$etc"/containerd-recover.conf*
     mkdir -p "$etc/systemd/journald.conf.d" "$etc/systemd/system/node.target.wants"
     printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' >"$etc/systemd/journald.conf.d/node.conf"
+    # A containerd on some damaged databases takes memory until the machine has none.
+    mkdir -p "$etc/systemd/system.conf.d"
+    printf '[Manager]\nDefaultLimitDATA=4G\n' >"$etc/systemd/system.conf.d/memory.conf"
     printf '[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n' >"$etc/systemd/system/node.target"
     for unit in containerd.service dbus.socket; do
         ln -s "/lib/systemd/system/$unit" "$etc/systemd/system/node.target.wants/$unit"
