@@ -74,6 +74,39 @@ static void put_bundle(const char *id, const char *sandbox, const char *netns)
 	put_file(path, "unix:///run/containerd/s/0123\n");
 }
 
+/* fork(), after which the parent goes on once the child has closed @ret_ready. */
+static pid_t fork_until_ready(int *ret_ready)
+{
+	int ends[2] = { -1, -1 };
+	char byte;
+	pid_t pid;
+
+	CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		*ret_ready = ends[1];
+		return 0;
+	}
+	(void)close(ends[1]);
+	CHECK_EQ(read(ends[0], &byte, 1), 0);
+	(void)close(ends[0]);
+	return pid;
+}
+
+static bool is_shim(pid_t pid)
+{
+	char path[32], line[16] = "";
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	file = fopen(path, "re");
+	if (file && !fgets(line, sizeof(line), file))
+		*line = '\0';
+	if (file)
+		(void)fclose(file);
+	return strcmp(line, "containerd-shim") == 0;
+}
+
 /* A process with the command line of a shim; this program, see main(). */
 static pid_t spawn_shim(const char *id, const char *socket)
 {
@@ -84,7 +117,8 @@ static pid_t spawn_shim(const char *id, const char *socket)
 		      "-address", socket, (char *)NULL);
 		_exit(127);
 	}
-	usleep(50000);
+	for (int i = 0; i < 500 && !is_shim(pid); i++)
+		usleep(10000);
 	return pid;
 }
 
@@ -97,17 +131,17 @@ static const char *cgroup_root(void)
 static pid_t spawn_member(const char *id, void (*on_term)(int))
 {
 	char path[512];
-	pid_t pid = fork();
+	int ready;
+	pid_t pid = fork_until_ready(&ready);
 
-	if (pid > 0) {
-		usleep(50000);
+	if (pid > 0)
 		return pid;
-	}
 	signal(SIGTERM, on_term);
 	snprintf(path, sizeof(path), "%s/recover-test-%s", cgroup_root(), id);
 	(void)mkdir(path, 0700);
 	strcat(path, "/cgroup.procs");
 	put_file(path, "0");
+	(void)close(ready);
 	for (;;)
 		pause();
 }
@@ -126,7 +160,7 @@ static int ended_by(pid_t pid)
 {
 	int status, killer = 0;
 
-	for (int i = 0; i < 20 && killer == 0; i++, usleep(5000))
+	for (int i = 0; i < 60 && killer == 0; i++, usleep(5000))
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return WIFSIGNALED(status) ? WTERMSIG(status) : -1;
 	kill(pid, SIGKILL);
@@ -342,19 +376,20 @@ static void test_frozen_containers_end(void)
 	struct clear_result result = { 0 };
 	struct inventory lost;
 	pid_t member;
+	int ready;
 
 	if (!exists("/sys/fs/cgroup/freezer/cgroup.procs")) {
 		tap_skip("no freezer of version 1");
 		return;
 	}
-	member = fork();
+	member = fork_until_ready(&ready);
 	if (member == 0) {
 		(void)mkdir(group, 0700);
 		put_file("/sys/fs/cgroup/freezer/recover-test-" POD_A "/cgroup.procs", "0");
+		(void)close(ready);
 		for (;;)
 			pause();
 	}
-	usleep(50000);
 	put_file("/sys/fs/cgroup/freezer/recover-test-" POD_A "/freezer.state", "FROZEN");
 	CHECK_EQ(inventory_scan(&config, 0, &inventory), 0);
 	lost = only(&inventory, POD_A);
