@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "scanners/cleanup.h"
 
 enum {
@@ -111,6 +112,7 @@ int child_start(const struct child_options *options, struct child *ret)
 		child_done(&child);
 		return r;
 	}
+	log_debug("%s started as process %d, for at most %u ms", options->path, child.pid, options->msec);
 	*ret = child;
 	return 0;
 }
@@ -131,6 +133,7 @@ static void reap(struct child *child)
 		;
 	if (child->result == 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		child->result = -EREMOTEIO;
+	log_debug("process %d ended %s", child->pid, child->result == 0 ? "well" : "badly, or was late");
 	child->pid = 0;
 	cleanup_close(&child->pidfd);
 }

@@ -50,7 +50,7 @@ static const struct option_row {
 	{ CLI_SYSTEMD, { "result", required_argument, NULL, OPT_RESULT }, "--result=WORD  systemd's Result= of the unit, where the log lacks it" },
 	{ CLI_SYSTEMD, { "exit-status", required_argument, NULL, OPT_EXIT_STATUS }, "--exit-status=STATUS  its exit status: 1, 203/EXEC, killed/KILL" },
 	{ CLI_FORMAT, { "format", required_argument, NULL, OPT_FORMAT }, "--format=FMT   text or json" },
-	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  say more" },
+	{ 0, { "verbose", no_argument, NULL, 'v' }, "-v, --verbose  name each step" },
 	{ 0, { "help", no_argument, NULL, 'h' }, "-h, --help     show this help" },
 };
 

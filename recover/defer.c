@@ -65,6 +65,7 @@ static int move_aside(int base_fd, int aside_fd, const struct deletion *item)
 		return -ESTALE; /* another one by that name by now */
 	if (renameat2(from_fd, item->id, to_fd, item->id, RENAME_NOREPLACE) < 0)
 		return -errno;
+	log_debug("%s/%s set aside", item->group, log_name(item->id));
 	return fsync(to_fd) < 0 || fsync(from_fd) < 0 ? -errno : 0;
 }
 

@@ -102,6 +102,8 @@ static int signal_target(const struct target *target, int signal)
 {
 	if (pidfd_send_signal(target->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
 		return -errno;
+	log_debug("SIG%s sent to process %d of %s", sigabbrev_np(signal), target->process.pid,
+		  target->id ? log_name(target->id) : "a shim");
 	return 0;
 }
 

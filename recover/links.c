@@ -290,6 +290,7 @@ static int do_one(struct session *session, const struct chosen *link, const stru
 		return r;
 	}
 	ret->done++;
+	log_debug("%s %s: done", job->name, log_name(link->name));
 	return 0;
 }
 
@@ -311,6 +312,8 @@ static int do_all(struct session *session, const struct job *job, struct links_r
 		size = adapt(size, now_msec() - begin, job);
 		grouped += n;
 		ret->done += r == 0 ? n : 0;
+		for (size_t i = 0; r == 0 && i < n; i++)
+			log_debug("%s %s: done", job->name, log_name(links[i].name));
 		/* One bad link must not keep its neighbours. */
 		for (size_t i = 0; r < 0 && i < n; i++) {
 			int one = do_one(session, &links[i], job, ret);

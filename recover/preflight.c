@@ -312,6 +312,7 @@ int preflight_command(int argc, char **argv)
 	limit_time(&policy, &config, &since);
 	counted = use_ledger(&config, &ledger) == 0;
 	if (counted && all_quiet(&config, &ledger)) {
+		log_debug("the last start did not fail, and the databases of %s look sound", config.root);
 		forget(config.unit);
 		return EXIT_OK;
 	}

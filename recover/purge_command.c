@@ -489,7 +489,7 @@ static void wait_a_while(const struct round *round)
 {
 	struct timespec pause = { .tv_sec = round->next < NAP_SEC ? round->next : NAP_SEC };
 
-	notify_status("%u quarantines wait, the next purge is due in %" PRId64 " s", round->waiting,
+	notify_status("quarantines that wait: %u; the next purge is due in %" PRId64 " s", round->waiting,
 		      round->next);
 	(void)nanosleep(&pause, NULL); /* a signal ends it, as it should */
 }
@@ -532,7 +532,7 @@ static int run_all(struct purge_run *run)
 	if (!run->cli->wait && round.listed && round.count == 0 && purged == 0)
 		log_info("no quarantines are kept: there is nothing to purge");
 	if (!run->cli->wait && in_grace)
-		log_info("%u quarantines are still in their grace period, the next one for %" PRId64 " s",
+		log_info("quarantines still in their grace period: %u, the next one for %" PRId64 " s",
 			 in_grace, round.next);
 	if (failed)
 		return purged ? EXIT_PARTIAL : EXIT_FAILED;

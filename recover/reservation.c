@@ -84,10 +84,14 @@ static int note(const struct item *item, int r, struct reservation_result *ret)
 
 	if (r >= 0) {
 		ret->released += (size_t)r;
+		log_debug("%s of network %s %s", log_name(reservation->address),
+			  log_name(reservation->network), r > 0 ? "released" : "was released already");
 		return 0;
 	}
 	if (r == -ESTALE) {
 		ret->kept++;
+		log_debug("%s of network %s is another one's by now", log_name(reservation->address),
+			  log_name(reservation->network));
 		return 0;
 	}
 	log_error("cannot release %s of network %s: %s", log_name(reservation->address),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "scanners/cleanup.h"
 
 enum { STAGES_MAX = 1 << 16, STAGE_LINE = 128 };
@@ -166,6 +167,7 @@ static int record(struct stages *s, const char *word, enum stage stage)
 	if (fdatasync(s->fd) < 0)
 		return -errno;
 	take_line(s, line);
+	log_debug("%s: %s", stage_names[stage], word);
 	stages_fault_point();
 	return 0;
 }

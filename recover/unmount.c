@@ -5,13 +5,16 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "recover/log.h"
 #include "scanners/cleanup.h"
 #include "scanners/text.h"
 
 int unmount(const char *path)
 {
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+		log_debug("unmounted %s", log_name(path));
 		return 0;
+	}
 	/* No longer a mount point, or gone with the one above it. */
 	return errno == EINVAL || errno == ENOENT ? 0 : -errno;
 }

@@ -27,7 +27,7 @@ traces() {
 # swept NAME: nothing is left, and what hangs was not waited for.
 swept() {
     local start=${EPOCHREALTIME/./}
-    node_run containerd-recover sweep --yes >"$NODE/out" 2>"$NODE/err"
+    node_run containerd-recover sweep --yes -v >"$NODE/out" 2>"$NODE/err"
     is "$1: status" "$?" 0
     at_most "$1: ms" $(((${EPOCHREALTIME/./} - start) / 1000)) 40000
     is "$1: nothing is left" "$(traces | head -n 5)" ""
@@ -55,6 +55,7 @@ lose hang 5
 plugin bridge 'sleep 1000'
 swept "a plugin that hangs"
 like "it is reported" "$(cat "$NODE/err")" "plugin bridge: killed, it took too long"
+like "-v tells of each step" "$(cat "$NODE/err")" "/usr/lib/cni/bridge started as process .*[0-9] of network cbr0 (was )?released"
 is "and ended" "$(node_run pgrep -f 'sleep 1000')" ""
 restore
 
