@@ -64,7 +64,8 @@ killed_in_the_background() { # OPTION...
     node_census --save "$NODE/before" >/dev/null
     node_run timeout 30 sh -c 'until pkill -KILL -f "containerd-recover [f]inish"; do :; done' &
     ok "a fresh root" node_run containerd-recover now --yes "$@"
-    ok "its background work is killed" wait $!
+    wait $!
+    is "its background work was killed" "$(node_property Result containerd-recover-finish)" signal
 }
 started_again() {
     ok "containerd is started again" node_run systemctl restart containerd
