@@ -305,9 +305,12 @@ int incident_quarantine(struct situation *s, const struct decision *decision,
 			r = carry_out(s, decision, &lost, &ticket, &report);
 		free(lost.sandboxes);
 	}
-	if (r < 0 && ticket.fd >= 0 && quarantine_where(&s->place, &ticket) == OLD_ROOT_STANDS)
-		(void)incident_undo(&s->config, &s->place, &ticket); /* else the next run mends it */
-	if (r == 0)
+	if (r < 0 && ticket.fd >= 0) {
+		report.aside = quarantine_has_root(&ticket);
+		if (quarantine_where(&s->place, &ticket) == OLD_ROOT_STANDS)
+			(void)incident_undo(&s->config, &s->place, &ticket); /* else the next run mends it */
+	}
+	if (r == 0 || report.aside)
 		*ret = report;
 	return r;
 }

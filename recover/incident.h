@@ -14,6 +14,7 @@ struct incident_report {
 	char id[TICKET_ID];
 	size_t sandboxes, processes, links, addresses; /* ended, taken down, released */
 	size_t failed;		   /* things that could not be cleared; logged */
+	bool aside; /* on failure: the old root is moved all the same, and only the record of it is missing */
 	unsigned msec[STAGE_COUNT]; /* how long each stage took */
 };
 
@@ -26,7 +27,8 @@ json_t *incident_report_to_json(const struct incident_report *report);
  * be gone on with, or NULL; it is used up.
  *
  * Returns 0 with @ret filled, or a negative errno with the old root in place
- * and what was moved aside put back.
+ * and what was moved aside put back, unless @ret says that it is aside: then the
+ * next run goes on.
  */
 int incident_quarantine(struct situation *s, const struct decision *decision,
 			struct ticket *resume, struct incident_report *ret);

@@ -130,7 +130,9 @@ static int recover(const struct cli *cli, const struct config *config, const str
 		s.facts.count = before->count;
 	r = incident_quarantine(&s, &decision, begun.fd >= 0 ? &begun : NULL, report);
 	if (r < 0)
-		log_error("cannot quarantine the data root: %s; the old one stays", strerror(-r));
+		log_error("cannot quarantine the data root: %s; %s", strerror(-r),
+			  report->aside ? "it is moved, and the next start of containerd completes this"
+					: "the old one stays");
 	return r;
 }
 

@@ -208,8 +208,8 @@ static void act(struct situation *s, const struct decision *decision, struct tic
 	int r = incident_quarantine(s, decision, begun->fd >= 0 ? begun : NULL, &report);
 
 	if (r < 0) {
-		log_error("cannot quarantine the data root: %s; containerd starts with the old one",
-			  strerror(-r));
+		log_error("cannot quarantine the data root: %s; containerd starts with %s", strerror(-r),
+			  report.aside ? "a fresh one, and its next start completes this" : "the old one");
 		return;
 	}
 	log_warning("the data root %s is quarantined as %s: %zu sandboxes lost, %zu processes ended, "

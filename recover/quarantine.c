@@ -112,6 +112,11 @@ enum quarantine_where quarantine_where(const struct data_root *place, const stru
 	return OLD_ROOT_UNKNOWN;
 }
 
+bool quarantine_has_root(const struct ticket *ticket)
+{
+	return !ticket->inside && inode_at(ticket->fd, "root") == ticket->old_ino;
+}
+
 static int sync_both(int a, int b)
 {
 	/* The new names are durable before anybody relies on the old ones' absence. */

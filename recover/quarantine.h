@@ -24,6 +24,9 @@ enum quarantine_where {
 /* Where the ticket's old root is now, by inode. Never fails. */
 enum quarantine_where quarantine_where(const struct data_root *place, const struct ticket *ticket);
 
+/* Is the old root, as a whole, in the ticket? Also where @place, opened before, has gone stale. */
+bool quarantine_has_root(const struct ticket *ticket);
+
 /*
  * Put the ticket's fresh root in the place of the old one. Records STAGE_MOVE.
  *
