@@ -1,8 +1,10 @@
 #include "scanners/blockdev.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 #include "scanners/cleanup.h"
@@ -27,14 +29,17 @@ static char *device_path(dev_t dev)
 	return text_print("/dev/%.*s", (int)strcspn(name, "\n"), name);
 }
 
-int blockdev_open(int fd)
+int blockdev_open_ext4(int fd)
 {
 	cleanup_free char *path = NULL;
 	cleanup_fd int device = -EBADF;
 	struct stat of_fd, of_device;
+	struct statfs fs;
 
-	if (fstat(fd, &of_fd) < 0)
+	if (fstatfs(fd, &fs) < 0 || fstat(fd, &of_fd) < 0)
 		return -errno;
+	if (fs.f_type != EXT4_SUPER_MAGIC)
+		return -EOPNOTSUPP;
 	path = device_path(of_fd.st_dev);
 	if (!path)
 		return -ENODEV;

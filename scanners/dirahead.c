@@ -3,10 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fiemap.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/param.h>
-#include <sys/statfs.h>
 
 #include "scanners/blockdev.h"
 #include "scanners/cleanup.h"
@@ -22,14 +20,8 @@ enum {
 
 int dirahead_open(int dirfd, struct dirahead *ret)
 {
-	struct statfs fs;
-	int fd;
+	int fd = blockdev_open_ext4(dirfd);
 
-	if (fstatfs(dirfd, &fs) < 0)
-		return -errno;
-	if (fs.f_type != EXT4_SUPER_MAGIC)
-		return -EOPNOTSUPP;
-	fd = blockdev_open(dirfd);
 	if (fd < 0)
 		return fd;
 	ret->device = fd;

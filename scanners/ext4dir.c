@@ -3,11 +3,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/param.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 
 #include "scanners/blockdev.h"
 #include "scanners/cleanup.h"
@@ -126,14 +124,8 @@ int ext4dir_open_image(int fd, struct ext4dir_device *ret)
 
 int ext4dir_open(int dirfd, struct ext4dir_device *ret)
 {
-	struct statfs fs;
-	int fd;
+	int fd = blockdev_open_ext4(dirfd);
 
-	if (fstatfs(dirfd, &fs) < 0)
-		return -errno;
-	if (fs.f_type != EXT4_SUPER_MAGIC)
-		return -EOPNOTSUPP;
-	fd = blockdev_open(dirfd);
 	return fd < 0 ? fd : ext4dir_open_image(fd, ret);
 }
 
