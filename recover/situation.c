@@ -386,7 +386,6 @@ static void count_root(struct situation *s)
 static void look_at_pods(struct situation *s)
 {
 	struct facts *f = &s->facts;
-
 	int r = inventory_scan(&s->config, INVENTORY_MSEC, &s->inventory);
 
 	if (r < 0) {

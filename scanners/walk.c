@@ -2,14 +2,11 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/param.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "scanners/cleanup.h"
-#include "scanners/dir.h"
 #include "scanners/walk_worker.h"
 
 enum {

@@ -35,8 +35,7 @@ bool walk_tell(struct walk_worker *w, uint64_t tag)
 		total = atomic_fetch_add(&walk->entries, w->seen.entries) + w->seen.entries;
 		(void)atomic_fetch_add(&walk->bytes, w->seen.bytes);
 		if (walk->options.tally)
-			walk->options.tally(tag, &w->seen,
-					    walk->options.data);
+			walk->options.tally(tag, &w->seen, walk->options.data);
 		w->seen = (struct walk_sums){ 0 };
 		if (walk->options.stop_at && total >= walk->options.stop_at)
 			atomic_store(&walk->stop, true);
