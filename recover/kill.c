@@ -100,8 +100,8 @@ static int add_target(struct targets *targets, const struct process *process, co
 
 static int signal_target(const struct target *target, int signal)
 {
-	if (pidfd_send_signal(target->pidfd, signal, NULL, 0) < 0 && errno != ESRCH)
-		return -errno;
+	if (pidfd_send_signal(target->pidfd, signal, NULL, 0) < 0)
+		return errno == ESRCH ? 0 : -errno;
 	log_debug("SIG%s sent to process %d of %s", sigabbrev_np(signal), target->process.pid,
 		  target->id ? log_name(target->id) : "a shim");
 	return 0;
