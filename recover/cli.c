@@ -273,7 +273,8 @@ int cli_parse(int argc, char **argv, unsigned options, const char *about, const 
 {
 	struct option longs[ARRAY_SIZE(rows) + 1] = { 0 };
 	struct cli cli = { .max_rate = -1 };
-	char program[] = "containerd-recover", *name = argv[0], shorts[8];
+	static char program[] = "containerd-recover"; /* stays in @argv where this ends early */
+	char *name = argv[0], shorts[8];
 	size_t n = 0;
 	int option;
 
