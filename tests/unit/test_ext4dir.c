@@ -10,7 +10,7 @@
 #include "scanners/ext4dir.h"
 #include "tests/unit/tap.h"
 
-enum { ROOT = 2, FILES = 9000 };
+enum { ROOT = 2, FILES = 1200 };
 
 static const char *base;
 static struct ext4dir_reader *reader;
@@ -19,7 +19,7 @@ static struct ext4dir_reader *reader;
 static void make_tree(void)
 {
 	CHECK_EQ(tap_shell("mkdir -p %s/tree/a/b && cd %s/tree && touch a/file && mkfifo a/pipe && ln -s x a/link && "
-			   "mkdir many && cd many && seq -f 'a-name-that-is-somewhat-longer-%%g' %d | xargs touch",
+			   "mkdir many && cd many && seq -f %%0250.f %d | xargs touch",
 			   base, base, FILES),
 		 0);
 }

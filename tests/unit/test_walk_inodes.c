@@ -17,7 +17,8 @@
 enum {
 	WIDTH = 60,				 /* of three levels: */
 	DIRECTORIES = WIDTH * (1 + WIDTH + 1),	 /* … the third has one in each of the first */
-	FLAT = 9000,				 /* files in one directory, more than is read at once */
+	FLATS = 12,				 /* of the first have a directory with … */
+	FLAT = 700,				 /* … files of long names, more than is read at once */
 };
 
 static const char *base;
@@ -32,11 +33,11 @@ static uint64_t make_fs(const char *options)
 	CHECK_EQ(tap_shell("cd %s/mnt && mkdir tree other && cd tree && "
 			   "for i in $(seq %d); do mkdir d$i && (cd d$i && touch f && mkdir -p deep/x && "
 			   "seq -f s%%g %d | xargs mkdir && touch s1/g); done && "
-			   "mkdir flat && cd flat && seq -f a-name-that-is-somewhat-longer-%%g %d | xargs touch",
-			   base, WIDTH, WIDTH - 1, FLAT),
+			   "for i in $(seq %d); do mkdir d$i/flat && (cd d$i/flat && seq -f %%0200.f %d | xargs touch); done",
+			   base, WIDTH, WIDTH - 1, FLATS, FLAT),
 		 0);
-	/* di, f, deep, x, s1 … and g */
-	return WIDTH * (UINT64_C(4) + WIDTH - 1 + 1) + 1 + FLAT;
+	/* di, f, deep, x, s1 … and g; and flat */
+	return WIDTH * (UINT64_C(4) + WIDTH - 1 + 1) + FLATS * (1 + FLAT);
 }
 
 static void unmount(void)
@@ -154,7 +155,9 @@ static uint64_t enter(uint64_t parent, const char *name, unsigned depth, void *d
 {
 	(void)data;
 	if (depth == 1)
-		return strcmp(name, "flat") == 0 ? TAG_FLAT : 0;
+		return 0;
+	if (depth == 2 && strcmp(name, "flat") == 0)
+		return TAG_FLAT;
 	if (depth == 2 && strcmp(name, "deep") == 0)
 		return TAG_DEEP;
 	if (depth == 2 && strcmp(name, "s1") == 0)
@@ -188,9 +191,9 @@ static void test_tags_and_bytes(void)
 	result = walk(&options);
 	CHECK_EQ(result.entries, entries);
 	CHECK(result.complete);
-	CHECK_EQ(tagged[TAG_FLAT], FLAT);
+	CHECK_EQ(tagged[TAG_FLAT], FLATS * FLAT);
 	CHECK_EQ(tagged[TAG_DEEP], WIDTH);
-	CHECK_EQ(tagged[0], entries - FLAT - WIDTH);
+	CHECK_EQ(tagged[0], entries - FLATS * FLAT - WIDTH);
 	CHECK_EQ(measured, UINT64_C(8192) * WIDTH);
 	CHECK_EQ(result.bytes, UINT64_C(8192) * WIDTH);
 	unmount();
