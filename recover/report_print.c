@@ -90,7 +90,7 @@ static void print_lost(const json_t *lost, const json_t *next)
 {
 	const json_t *pods = json_object_get(lost, "pods"), *images = json_object_get(lost, "images");
 
-	printf("Lost: %zu pod%s%s\n", json_array_size(pods), json_array_size(pods) == 1 ? "" : "s",
+	printf("Lost: %zu pods%s\n", json_array_size(pods),
 	       json_array_size(pods) ? ", their processes; kubelet makes them anew" : "");
 	for (size_t i = 0; i < json_array_size(pods) && i < PODS_SHOWN; i++)
 		printf("  %s\n", log_name(json_string_value(json_array_get(pods, i)) ?: ""));
