@@ -11,6 +11,14 @@
 #define NSEC_PER_SEC 1000000000L
 #define NSEC_PER_MSEC 1000000L
 
+/*
+ * Of a huge directory each window is a slice by the hash of names: its inodes
+ * lie everywhere, and what is small touches every block of them again, in
+ * memory and in the journal. As large as the memory of a purge allows, then;
+ * the sizes differ, and the larger is taken first.
+ */
+static const size_t large_windows[LARGE_WINDOWS] = { 2560 << 10, 768 << 10 };
+
 static int init_monotonic(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;
@@ -279,16 +287,28 @@ bool queue_take_rescan(struct queue *queue, struct node *node)
 	return rescan;
 }
 
-bool queue_count_window(struct queue *queue, int change, unsigned max)
+size_t queue_take_window(struct queue *queue)
 {
-	bool may;
+	size_t size = 0;
 
 	pthread_mutex_lock(&queue->lock);
-	may = change < 0 || queue->windows < max;
-	if (may)
-		queue->windows += (unsigned)change;
+	for (unsigned i = 0; i < LARGE_WINDOWS && !size; i++) {
+		if (queue->window_taken[i])
+			continue;
+		queue->window_taken[i] = true;
+		size = large_windows[i];
+	}
 	pthread_mutex_unlock(&queue->lock);
-	return may;
+	return size;
+}
+
+void queue_give_window(struct queue *queue, size_t size)
+{
+	pthread_mutex_lock(&queue->lock);
+	for (unsigned i = 0; i < LARGE_WINDOWS; i++)
+		if (large_windows[i] == size)
+			queue->window_taken[i] = false;
+	pthread_mutex_unlock(&queue->lock);
 }
 
 bool queue_count_fd(struct queue *queue, int change)

@@ -17,6 +17,7 @@ enum {
 	WORKERS_MAX = 16,
 	/* Beyond this many known directories they are taken one at a time. */
 	NODES_MAX = 8192,
+	LARGE_WINDOWS = 2,
 };
 
 struct window;
@@ -47,7 +48,7 @@ struct queue {
 	atomic_uint target;    /* workers that may work */
 	unsigned idle;
 	unsigned nodes, fds, fds_max;
-	unsigned windows; /* large ones in use */
+	bool window_taken[LARGE_WINDOWS];
 	atomic_bool stop; /* asked for */
 	bool done;	  /* the tree itself is through */
 };
@@ -104,8 +105,9 @@ bool queue_has_several(struct queue *queue);
 /* An fd more, or less, is open. Returns whether more directories may stay open. */
 bool queue_count_fd(struct queue *queue, int change);
 
-/* A large window more, or less, if at most @max are. */
-bool queue_count_window(struct queue *queue, int change, unsigned max);
+/* The size of the largest window that nobody has, or 0; it is to be given back. */
+size_t queue_take_window(struct queue *queue);
+void queue_give_window(struct queue *queue, size_t size);
 
 void queue_set_target(struct queue *queue, unsigned target);
 void queue_stop(struct queue *queue);

@@ -4,26 +4,42 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Directories hold no shorter records than this: 8-byte aligned, a one-byte name. */
 #define RECORD_MIN 24
 #define RECORD_MAX (sizeof(struct dirent64) + sizeof(uint64_t))
+#define RECORD_ALIGN 8
 
+/* The low bits of an entry; the inode's lowest 45 above them are enough for an order. */
+#define PLACE_BITS 19
+#define PLACE_MASK ((UINT64_C(1) << PLACE_BITS) - 1)
+
+_Static_assert(WINDOW_MAX / RECORD_ALIGN <= PLACE_MASK + 1, "a record's place has to fit");
+
+static size_t mapped_size(const struct window *window)
+{
+	return window->size + window->room * sizeof(*window->entries);
+}
+
+/* Not by malloc(): what is large is to be given back at once, whoever took it. */
 int window_init(struct window *window, size_t size)
 {
+	void *mapped;
+
 	*window = (struct window){ .size = size, .room = size / RECORD_MIN };
-	window->buffer = malloc(size);
-	window->entries = calloc(window->room, sizeof(*window->entries));
-	if (window->buffer && window->entries)
-		return 0;
-	window_done(window);
-	return -ENOMEM;
+	mapped = mmap(NULL, mapped_size(window), PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	window->buffer = mapped;
+	window->entries = (void *)(window->buffer + size);
+	return 0;
 }
 
 void window_done(struct window *window)
 {
-	free(window->buffer);
-	free(window->entries);
+	(void)munmap(window->buffer, mapped_size(window)); /* it is ours, and whole */
 	window->buffer = NULL;
 	window->entries = NULL;
 }
@@ -35,20 +51,25 @@ static bool is_dot(const char *name)
 
 static int by_inode(const void *a, const void *b)
 {
-	const struct window_entry *x = a, *y = b;
+	const window_entry *x = a, *y = b;
 
-	return (x->inode > y->inode) - (x->inode < y->inode);
+	return (*x > *y) - (*x < *y);
+}
+
+static const struct dirent64 *record_of(const struct window *window, size_t i)
+{
+	return (const void *)(window->buffer + (window->entries[i] & PLACE_MASK) * RECORD_ALIGN);
 }
 
 /* Turned round in place, then moved to where the files end. */
 static void append_dirs(struct window *window, size_t first)
 {
-	struct window_entry *low = window->entries + first;
-	struct window_entry *high = window->entries + window->room;
+	window_entry *low = window->entries + first;
+	window_entry *high = window->entries + window->room;
 	size_t count = window->room - first;
 
 	while (low < --high) {
-		struct window_entry swapped = *low;
+		window_entry swapped = *low;
 
 		*low++ = *high;
 		*high = swapped;
@@ -66,14 +87,10 @@ static void sort_out(struct window *window, size_t used)
 	window->files = 0;
 	for (size_t at = 0; at < used;) {
 		const struct dirent64 *record = (const void *)(window->buffer + at);
-		struct window_entry entry = {
-			.inode = record->d_ino,
-			.name = record->d_name,
-			.next = record->d_off,
-		};
+		window_entry entry = record->d_ino << PLACE_BITS | at / RECORD_ALIGN;
 
 		at += record->d_reclen;
-		if (is_dot(entry.name))
+		if (is_dot(record->d_name))
 			continue;
 		if (record->d_type == DT_DIR)
 			window->entries[--dirs] = entry;
@@ -96,6 +113,21 @@ int window_read(struct window *window, int fd)
 	sort_out(window, (size_t)used);
 	window->taken = 0;
 	return used > 0;
+}
+
+const char *window_name(const struct window *window, size_t i)
+{
+	return record_of(window, i)->d_name;
+}
+
+uint64_t window_inode(const struct window *window, size_t i)
+{
+	return record_of(window, i)->d_ino;
+}
+
+int64_t window_next(const struct window *window, size_t i)
+{
+	return record_of(window, i)->d_off;
 }
 
 bool window_has_more(const struct window *window)

@@ -12,22 +12,19 @@
 
 enum {
 	WINDOW_SMALL = 32 << 10,
-	WINDOW_LARGE = 1 << 20, /* for directories that do not fit into a small one */
+	WINDOW_MAX = 4 << 20, /* what an entry can point into */
 	WINDOW_CHUNK = 64,
 };
 
-struct window_entry {
-	uint64_t inode;
-	const char *name;
-	int64_t next;	    /* where in the directory the one behind it is */
-};
+/* An entry as small as it can be: what orders it, and where in the buffer it is. */
+typedef uint64_t window_entry;
 
 struct node;
 
 struct window {
-	char *buffer;
+	char *buffer;	       /* with the entries behind it, in one mapping */
 	size_t size;
-	struct window_entry *entries; /* what is no directory first, then directories */
+	window_entry *entries; /* what is no directory first, then directories */
 	size_t room, files, count;
 	bool full;		      /* there may be more, the buffer was too small */
 	atomic_size_t taken;	      /* of the files */
@@ -37,7 +34,7 @@ struct window {
 	unsigned helpers;
 };
 
-/* Returns 0 or -ENOMEM. @size is one of the sizes above. */
+/* Returns 0 or -ENOMEM. @size is at most WINDOW_MAX; memory is taken as it is filled. */
 int window_init(struct window *window, size_t size);
 void window_done(struct window *window);
 
@@ -46,6 +43,11 @@ void window_done(struct window *window);
  * negative errno.
  */
 int window_read(struct window *window, int fd);
+
+/* Of entry @i: its name, its inode, and where in the directory the one behind it is. */
+const char *window_name(const struct window *window, size_t i);
+uint64_t window_inode(const struct window *window, size_t i);
+int64_t window_next(const struct window *window, size_t i);
 
 bool window_has_more(const struct window *window);
 

@@ -12,7 +12,6 @@
 
 enum {
 	STACK_SIZE = 128 << 10,
-	LARGE_WINDOWS_MAX = 2, /* memory: 1.7 MiB each */
 	TRIES_MAX = 3,	       /* for a directory that somebody fills while it is emptied */
 	MOVED_NAME_MAX = 64,
 	SHARED_MIN = 4 * WINDOW_CHUNK, /* files that are worth waking others for */
@@ -23,7 +22,7 @@ struct worker {
 	unsigned id;
 	pthread_t thread;
 	struct window small, large;
-	bool has_large;
+	size_t large_size; /* 0: it has none */
 };
 
 static void leave(struct worker *worker, struct node *node, const char *name, int error)
@@ -89,7 +88,7 @@ static bool reads_ahead(const struct crew *crew)
 static void fetch(const struct place *place, const struct window *window, size_t first, size_t end)
 {
 	for (size_t i = first; i < end; i++)
-		(void)place_fetch(place, window->node->fd, window->entries[i].name); /* unlinking tells */
+		(void)place_fetch(place, window->node->fd, window_name(window, i)); /* unlinking tells */
 }
 
 /* A chunk of @window; a directory of unknown type goes to @dirs. Returns how many are gone. */
@@ -100,7 +99,7 @@ static unsigned unlink_chunk(struct worker *worker, struct window *window, size_
 	unsigned gone = 0;
 
 	for (size_t i = first; i < end; i++) {
-		const char *name = window->entries[i].name;
+		const char *name = window_name(window, i);
 		int r = place_unlink(&worker->crew->place, node->fd, name);
 
 		if (r == -EISDIR)
@@ -126,7 +125,7 @@ static void unlink_files(struct worker *worker, struct window *window)
 		uint64_t since;
 
 		if (reads_ahead(crew)) {
-			treeahead_hint(crew->tree_ahead, window->entries[first].inode, count);
+			treeahead_hint(crew->tree_ahead, window_inode(window, first), count);
 			if (crew->in_turns && queue_has_several(&crew->queue))
 				fetch(&crew->place, window, first, first + count);
 		}
@@ -190,7 +189,7 @@ static bool add_dirs(struct worker *worker, struct window *window, struct node *
 	unsigned count = 0;
 
 	for (size_t i = window->files; i < window->count; i++) {
-		const char *name = window->entries[i].name;
+		const char *name = window_name(window, i);
 		int r;
 
 		if (deep && hoist(worker, node, name))
@@ -199,7 +198,7 @@ static bool add_dirs(struct worker *worker, struct window *window, struct node *
 		if (r < 0)
 			leave(worker, node, name, r);
 		if (full && i + 1 < window->count) {
-			(void)lseek(node->fd, window->entries[i].next, SEEK_SET); /* else: all again */
+			(void)lseek(node->fd, window_next(window, i), SEEK_SET); /* else: all again */
 			break;
 		}
 	}
@@ -212,21 +211,25 @@ static bool get_large(struct worker *worker)
 {
 	struct queue *queue = &worker->crew->queue;
 
-	if (worker->has_large || !queue_count_window(queue, 1, LARGE_WINDOWS_MAX))
-		return worker->has_large;
-	worker->has_large = window_init(&worker->large, WINDOW_LARGE) == 0;
-	if (!worker->has_large)
-		(void)queue_count_window(queue, -1, LARGE_WINDOWS_MAX);
-	return worker->has_large;
+	if (worker->large_size)
+		return true;
+	worker->large_size = queue_take_window(queue);
+	if (!worker->large_size)
+		return false;
+	if (window_init(&worker->large, worker->large_size) == 0)
+		return true;
+	queue_give_window(queue, worker->large_size);
+	worker->large_size = 0;
+	return false;
 }
 
 static void drop_large(struct worker *worker)
 {
-	if (!worker->has_large)
+	if (!worker->large_size)
 		return;
 	window_done(&worker->large);
-	worker->has_large = false;
-	(void)queue_count_window(&worker->crew->queue, -1, LARGE_WINDOWS_MAX);
+	queue_give_window(&worker->crew->queue, worker->large_size);
+	worker->large_size = 0;
 }
 
 /* Most directories are read in one go: then the end need not be read to know it. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +73,7 @@ WRAP(open_by_handle_at, int, -1, (int a, struct file_handle *b, int c), (a, b, c
 WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
 WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
+WRAP(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))
 WRAP(realloc, void *, NULL, (void *a, size_t b), (a, b))
 WRAP(mnl_socket_recvfrom, ssize_t, -1, (const struct mnl_socket *a, void *b, size_t c), (a, b, c))
 
