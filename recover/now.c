@@ -139,20 +139,21 @@ static int recover(const struct cli *cli, const struct config *config, const str
 static int act(const struct cli *cli, const struct config *config, const struct facts *before, int *lock)
 {
 	struct incident_report report = { 0 };
+	cleanup_fd int mark = -EBADF;
 	struct stopwatch whole;
 	int r, up;
 
 	stopwatch_start(&whole);
 	printf("Recovering:\n");
-	r = bring_down(config);
+	r = bring_down(config, "now", &mark);
 	if (r < 0) {
-		(void)bring_up(config, lock); /* a stop that still waits is called off */
+		(void)bring_up(config, lock, &mark); /* a stop that still waits is called off */
 		return EXIT_FAILED;
 	}
 	r = recover(cli, config, before, &report);
 	if (r == 0 && *report.id)
 		print_report(&report);
-	up = bring_up(config, lock);
+	up = bring_up(config, lock, &mark);
 	if (r == -ECANCELED)
 		return EXIT_HANDS_OFF;
 	if (r < 0)
@@ -184,6 +185,7 @@ int now_command(int argc, char **argv)
 	 * nor preflight for ours. All is judged again once containerd is down. */
 	cleanup_close(&s.meta_fd);
 	s.meta_fd = -EBADF;
+	situation_print_outage(&s);
 	decision_print(stdout, &s.facts, &decision);
 	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER)))
 		return EXIT_HANDS_OFF;

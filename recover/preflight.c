@@ -22,6 +22,7 @@
 #include "recover/incident.h"
 #include "recover/last_look.h"
 #include "recover/log.h"
+#include "recover/outage.h"
 #include "recover/quarantine.h"
 #include "recover/run_lock.h"
 #include "recover/situation.h"
@@ -310,6 +311,7 @@ int preflight_command(int argc, char **argv)
 	if (r < 0)
 		return EXIT_OK;
 	limit_time(&policy, &config, &since);
+	outage_forget(config.unit);
 	counted = use_ledger(&config, &ledger) == 0;
 	if (counted && all_quiet(&config, &ledger)) {
 		log_debug("the last start did not fail, and the databases of %s look sound", config.root);

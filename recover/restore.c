@@ -340,7 +340,7 @@ int restore_command(int argc, char **argv)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
 	struct incident_report report = { 0 };
-	cleanup_fd int lock = -EBADF;
+	cleanup_fd int lock = -EBADF, mark = -EBADF;
 	struct stopwatch whole, watch;
 	struct cli cli;
 	int r, up;
@@ -360,15 +360,15 @@ int restore_command(int argc, char **argv)
 	stopwatch_start(&whole);
 	printf("Restoring:\n");
 	stop_background(&s, cli.argument);
-	if (bring_down(&s.config) < 0) {
-		(void)bring_up(&s.config, &lock); /* a stop that still waits is called off */
+	if (bring_down(&s.config, "restore", &mark) < 0) {
+		(void)bring_up(&s.config, &lock, &mark); /* a stop that still waits is called off */
 		return EXIT_FAILED;
 	}
 	stopwatch_start(&watch);
 	r = put_back(&cli, &s.config, cli.argument, &report);
 	if (r == 0)
 		stopwatch_print(&watch, "put the old data root back");
-	up = bring_up(&s.config, &lock);
+	up = bring_up(&s.config, &lock, &mark);
 	if (up < 0 && r == 0 && *report.id)
 		log_error("the root that stood until now is quarantine %s: `containerd-recover restore %s` "
 			  "puts it back", report.id, report.id);

@@ -68,6 +68,9 @@ void situation_done(struct situation *situation);
  */
 void situation_print(const struct situation *s);
 
+/* The second one, where there is one: it is down because a run of ours stopped it. */
+void situation_print_outage(const struct situation *s);
+
 /* "containerd.service.ledger": the caller's, to free(); NULL for want of memory. */
 char *situation_ledger_name(const char *unit);
 

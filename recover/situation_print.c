@@ -1,8 +1,10 @@
 #include <stdio.h>
 
 #include "recover/log.h"
+#include "recover/outage.h"
 #include "recover/quantity.h"
 #include "recover/situation.h"
+#include "scanners/cleanup.h"
 
 static void print_fs(const struct facts *facts)
 {
@@ -39,4 +41,15 @@ void situation_print(const struct situation *s)
 	       log_name(s->facts.config.root));
 	print_fs(&s->facts);
 	printf("\n");
+	situation_print_outage(s);
+}
+
+void situation_print_outage(const struct situation *s)
+{
+	bool up = s->facts.cri.up || s->ledger.in_start || s->facts.meta.lock == LOCK_BY_UNIT;
+	json_auto_t *outage = up ? NULL : outage_read(s->config.unit);
+	cleanup_free char *text = outage ? outage_print(s->config.unit, outage) : NULL;
+
+	if (text)
+		printf("%s\n", text);
 }

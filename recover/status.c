@@ -17,6 +17,7 @@
 #include "recover/in_use.h"
 #include "recover/last_look.h"
 #include "recover/log.h"
+#include "recover/outage.h"
 #include "recover/purge_state.h"
 #include "recover/quantity.h"
 #include "recover/report.h"
@@ -111,6 +112,7 @@ struct gathered {
 	char *policy_problem;
 	int place_error, records_error;
 	json_t *last_look; /* NULL: none */
+	json_t *outage;	   /* NULL: it was not us who stopped it */
 	char active[UNIT_STATE], sub[UNIT_STATE]; /* empty if systemd does not tell */
 	bool needs_reload;
 };
@@ -121,6 +123,7 @@ static void gathered_done(struct gathered *g)
 	data_root_done(&g->place);
 	free(g->policy_problem);
 	json_decref(g->last_look);
+	json_decref(g->outage);
 }
 
 /* What the unit is doing, and what was found before its last start. */
@@ -134,6 +137,8 @@ static void gather_unit(struct gathered *g)
 		g->needs_reload = unit_needs_reload(g->config.unit) == 1;
 	if (run_fd >= 0)
 		g->last_look = last_look_read(run_fd, g->config.unit);
+	if (strcmp(g->active, "active") != 0 && strcmp(g->active, "activating") != 0)
+		g->outage = outage_read(g->config.unit);
 	g->records_error = file_check_writable(RECORDS_PATH);
 }
 
@@ -172,12 +177,12 @@ static json_t *status_to_json(const struct gathered *g)
 {
 	const struct ledger_summary *l = &g->ledger;
 
-	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s?, s:O?, s:s?, s:s?, s:s, s:s?, s:s?, "
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s?, s:O?, s:O?, s:s?, s:s?, s:s, s:s?, s:s?, "
 			 "s:{s:i, s:I, s:i, s:b, s:b, s:s, s:s}, s:o*, s:o*}",
 			 "unit", g->config.unit, "active", g->active, "sub", g->sub, "runs_preflight",
 			 g->config.runs_preflight, "needs_reload", g->needs_reload, "records_problem",
 			 g->records_error < 0 ? strerror(-g->records_error) : NULL, "last_look",
-			 g->last_look, "root",
+			 g->last_look, "stopped_by", g->outage, "root",
 			 g->place.root ? g->place.root : g->config.root, "root_problem",
 			 g->place_error < 0 ? strerror(-g->place_error) : NULL,
 			 "configuration", config_verdict_name(g->config.verdict),
@@ -259,8 +264,14 @@ static void print_last_look(const json_t *look)
 		printf("  nothing was changed; what would change that: %s\n", text_of(look, "change"));
 }
 
-static void print_next(const char *unit, const char *active, const char *sub)
+static void print_next(const char *unit, const char *active, const char *sub, const json_t *outage)
 {
+	cleanup_free char *stopped = json_is_object(outage) ? outage_print(unit, outage) : NULL;
+
+	if (stopped) {
+		printf("%s\n", stopped);
+		return;
+	}
 	if (strcmp(active, "failed") == 0)
 		printf("next: nothing by itself; once it is mended: systemctl reset-failed %s; "
 		       "systemctl start %s\n", unit, unit);
@@ -294,7 +305,7 @@ static void print_unit(const json_t *status)
 		return;
 	if (json_is_object(json_object_get(status, "last_look")))
 		print_last_look(json_object_get(status, "last_look"));
-	print_next(unit, active, text_of(status, "sub"));
+	print_next(unit, active, text_of(status, "sub"), json_object_get(status, "stopped_by"));
 }
 
 static void print_text(const json_t *status)

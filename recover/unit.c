@@ -285,18 +285,23 @@ int unit_restart(const char *unit, unsigned patience_sec)
 	return r < 0 ? r : 0;
 }
 
-int unit_start(const char *unit, unsigned budget_sec)
+static int start(sd_bus *bus, const char *unit)
 {
-	cleanup_bus sd_bus *bus = NULL;
 	cleanup_error sd_bus_error error = SD_BUS_ERROR_NULL;
-	int r = open_bus(&bus);
 
-	if (r < 0)
-		return r;
 	/* Fails where there is nothing to forget. */
 	(void)sym_sd_bus_call_method(bus, SYSTEMD, MANAGER_PATH, MANAGER, "ResetFailedUnit", &error,
 				     NULL, "s", unit);
-	r = job(bus, "StartUnit", unit);
+	return job(bus, "StartUnit", unit);
+}
+
+int unit_start(const char *unit, unsigned budget_sec)
+{
+	cleanup_bus sd_bus *bus = NULL;
+	int r = open_bus(&bus);
+
+	if (r == 0)
+		r = start(bus, unit);
 	return r < 0 ? r : wait_for(bus, unit, budget_sec, started);
 }
 
@@ -305,5 +310,5 @@ int unit_start_no_wait(const char *unit)
 	cleanup_bus sd_bus *bus = NULL;
 	int r = open_bus(&bus);
 
-	return r < 0 ? r : job(bus, "StartUnit", unit);
+	return r < 0 ? r : start(bus, unit);
 }

@@ -41,7 +41,7 @@ int unit_start(const char *unit, unsigned budget_sec);
  */
 int unit_restart(const char *unit, unsigned patience_sec);
 
-/* Start @unit and do not wait. */
+/* The same, not waited for. */
 int unit_start_no_wait(const char *unit);
 
 #endif

@@ -93,10 +93,35 @@ node_forget
 pods "hung up"
 terminal "stop containerd" true hangup "node_run containerd-recover now --yes" >/dev/null
 recovered() { node_is_active && node_ready 5 && [ -n "$(node_quarantines)" ]; }
+# Neither its file, nor a guard.
+no_outage() {
+    ! compgen -G "$(node_path /run/containerd-recover)/*.stopped" >/dev/null &&
+        [ "$(node_property ActiveState containerd-recover-guard@containerd.service.service)" = inactive ]
+}
 ok "hung up: containerd is started all the same" node_until 60 recovered
 ok "hung up: two new pods" node_pods new 2
 ok "hung up: nothing of the old pods is left" node_until 30 node_nothing_left_of "$NODE/before"
 is "hung up: the node has what two pods have" "$(node_census)" "$(cat "$NODE/counts")"
+node_remove_pods
+node_forget
+
+pods "signalled"
+node_unit slow 'ExecStop=/bin/sleep 2'
+node_run containerd-recover now --yes >"$NODE/said" 2>&1 &
+by_hand=$!
+is_deactivating() { [ "$(node_property ActiveState)" = deactivating ]; }
+ok "signalled: containerd is being stopped" node_until 20 is_deactivating
+like "signalled: status says by whom" "$(node_run containerd-recover status)" "stopped by .containerd-recover now.*at work"
+for signal in HUP INT TERM QUIT TSTP; do node_run pkill "-$signal" -x containerd-reco; done
+is "signalled: containerd is still not up" "$(node_property ActiveState)" deactivating
+rm "$NODE/root/etc/systemd/system/containerd.service.d/slow.conf"
+ok "signalled: and started all the same" node_until 60 recovered
+wait "$by_hand"
+is "signalled: the run went through" $? 0
+like "signalled: to its end" "$(cat "$NODE/said")" "in all"
+ok "signalled: nothing is left of who stopped it" node_until 5 no_outage
+ok "signalled: two new pods" node_pods new 2
+is "signalled: the node has what two pods have" "$(node_census)" "$(cat "$NODE/counts")"
 node_remove_pods
 node_forget
 
@@ -138,6 +163,25 @@ node_forget
 
 # ---- pods between a run that was killed and the one that goes on ---------------
 
+guarded() {
+    pods "killed, guarded"
+    node_run CONTAINERD_RECOVER_FAULT=4 containerd-recover now --yes >"$NODE/said" 2>&1
+    is "killed, guarded: it was" $? 137
+    unlike "killed, guarded: with containerd down" "$(cat "$NODE/said")" "start containerd"
+    ok "killed, guarded: containerd is started all the same" node_ready 20
+    like "killed, guarded: the journal says why" "$(node_log -t containerd-recover)" "containerd.service was killed before it started it again"
+    ok "killed, guarded: nothing is left of who stopped it" node_until 5 no_outage
+    is "killed, guarded: what was begun is taken back" "$(node_quarantines)" ""
+    unlike "killed, guarded: status has nothing to say of it" "$(node_run containerd-recover status)" "stopped"
+    node_remove_pods
+    node_forget
+    # containerd leaves the sockets of shims that were killed under it.
+    node_run find /run/containerd/s -type s -delete
+    # It has no part in the cases below.
+    rm "$(node_path /usr/lib/systemd/system/containerd-recover-guard@.service)"
+    node_run systemctl daemon-reload
+}
+
 # Behind step 4 the bundles are aside, behind step 8 the addresses are released
 # too and the pods in between may have got them. preflight leaves all to another
 # run, so that containerd comes up on the old root.
@@ -145,9 +189,16 @@ between() { # STEP
     pods "killed behind step $1"
     node_run CONTAINERD_RECOVER_FAULT="$1" containerd-recover now --yes >"$NODE/said" 2>&1
     is "killed behind step $1: it was" $? 137
+    like "killed behind step $1: it had warned" "$(cat "$NODE/said")" "guard@.service installed"
+    for command in status plan 'now --dry-run'; do
+        # shellcheck disable=SC2086 # words
+        like "killed behind step $1: $command says who stopped containerd" \
+            "$(node_run containerd-recover $command)" "stopped [0-9]+ s ago by .containerd-recover now., which was killed.*systemctl start"
+    done
     node_hold other /run/containerd-recover/lock
     node_run systemctl start containerd
     node_ready
+    unlike "killed behind step $1: once it is up that is over" "$(node_run containerd-recover status)" "stopped"
     ok "killed behind step $1: two pods in between" node_pods between 2
     node_census --save "$NODE/between" >/dev/null
     node_run systemctl stop other
@@ -161,6 +212,7 @@ between() { # STEP
     node_forget
 }
 if grep -q CONTAINERD_RECOVER_FAULT "$BUILD/containerd-recover"; then
+    guarded
     between 4
     between 8
 else

@@ -1,0 +1,100 @@
+#include "recover/outage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "recover/file.h"
+#include "recover/quantity.h"
+#include "recover/situation.h"
+#include "scanners/cleanup.h"
+#include "scanners/dir.h"
+#include "scanners/text.h"
+
+enum { OUTAGE_MAX = 4096 };
+
+static char *file_name(const char *unit)
+{
+	return text_print("%s.stopped", unit);
+}
+
+static int open_file(int run_fd, const char *name)
+{
+	int fd = openat(run_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int outage_begin(const char *unit, const char *command)
+{
+	json_auto_t *json = json_pack("{s:s, s:I, s:I}", "command", command, "pid", (json_int_t)getpid(),
+				      "time", (json_int_t)time(NULL));
+	cleanup_free char *name = file_name(unit), *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	cleanup_fd int run_fd = file_make_dirs(RUN_PATH, 0700), fd = -EBADF;
+	int r;
+
+	if (run_fd < 0)
+		return run_fd;
+	if (!name || !text)
+		return -ENOMEM;
+	r = file_replace(run_fd, name, text, strlen(text), 0600);
+	if (r < 0)
+		return r;
+	fd = open_file(run_fd, name);
+	if (fd < 0)
+		return fd;
+	return flock(fd, LOCK_EX) < 0 ? -errno : take_fd(&fd); /* others only look */
+}
+
+void outage_end(const char *unit, int *fd)
+{
+	/* In this order: whoever waits for the lock finds the file gone. */
+	if (*fd >= 0)
+		outage_forget(unit);
+	cleanup_close(fd);
+	*fd = -EBADF;
+}
+
+void outage_forget(const char *unit)
+{
+	cleanup_free char *path = text_print(RUN_PATH "/%s.stopped", unit);
+
+	if (path)
+		(void)unlink(path); /* most often there is none */
+}
+
+json_t *outage_read(const char *unit)
+{
+	cleanup_fd int run_fd = dir_open_path(RUN_PATH), fd = -EBADF;
+	cleanup_free char *name = file_name(unit), *text = NULL;
+	json_auto_t *json = NULL;
+
+	if (run_fd < 0 || !name || dir_read_file(run_fd, name, OUTAGE_MAX, &text, NULL) < 0)
+		return NULL;
+	json = json_loads(text, 0, NULL);
+	if (!json_is_string(json_object_get(json, "command")) || !json_is_integer(json_object_get(json, "pid")) ||
+	    !json_is_integer(json_object_get(json, "time")))
+		return NULL;
+	fd = open_file(run_fd, name);
+	if (fd < 0 || json_object_set_new(json, "alive", json_boolean(flock(fd, LOCK_SH | LOCK_NB) < 0)) < 0)
+		return NULL;
+	return json_incref(json);
+}
+
+char *outage_print(const char *unit, const json_t *outage)
+{
+	const char *command = json_string_value(json_object_get(outage, "command"));
+	json_int_t pid = json_integer_value(json_object_get(outage, "pid"));
+	json_int_t ago = time(NULL) - json_integer_value(json_object_get(outage, "time"));
+
+	if (json_is_true(json_object_get(outage, "alive")))
+		return text_print("%s was stopped by `containerd-recover %s` (process %" JSON_INTEGER_FORMAT
+				  "), which is at work and starts it again", unit, command, pid);
+	return text_print("%s was stopped %s ago by `containerd-recover %s`, which was killed before it started "
+			  "it again: systemctl start %s goes on, and finishes or takes back what was begun",
+			  unit, quantity_seconds(ago > 0 ? ago : 0).text, command, unit);
+}
