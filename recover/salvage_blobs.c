@@ -82,19 +82,20 @@ void salvage_blobs_link(int store_fd, int new_store_fd, struct oci_image *oci)
 	}
 }
 
-static bool is_same_file(int store_fd, int new_store_fd, const char *name)
+/* Returns 1 if it is one file in both stores, 0 if it is two, or a negative errno. */
+static int is_same_file(int store_fd, int new_store_fd, const char *name)
 {
 	struct stat from, to;
 
-	return fstatat(store_fd, name, &from, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstatat(new_store_fd, name, &to, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       from.st_dev == to.st_dev && from.st_ino == to.st_ino;
+	if (fstatat(store_fd, name, &from, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fstatat(new_store_fd, name, &to, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return from.st_dev == to.st_dev && from.st_ino == to.st_ino;
 }
 
 static bool is_copied(int store_fd, int new_store_fd, const char *name)
 {
-	return can_link(store_fd, new_store_fd) && faccessat(new_store_fd, name, F_OK, 0) == 0 &&
-	       !is_same_file(store_fd, new_store_fd, name);
+	return can_link(store_fd, new_store_fd) && is_same_file(store_fd, new_store_fd, name) == 0;
 }
 
 /* rename() replaces what link() cannot. */
@@ -146,7 +147,7 @@ int salvage_blobs_recheck(int store_fd, int new_store_fd, struct oci_image *oci,
 			continue;
 		/* The file stays in the quarantine. Links of others may have records that
 		 * speak for them, and a read that failed once says nothing of the file. */
-		if (r == -EBADMSG && blob->linked && is_same_file(store_fd, new_store_fd, name))
+		if (r == -EBADMSG && blob->linked && is_same_file(store_fd, new_store_fd, name) > 0)
 			(void)unlinkat(new_store_fd, name, 0);
 		if (first == 0)
 			problem = describe(blob, r);
