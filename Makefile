@@ -92,7 +92,7 @@ $(B)/containerd-recover: $(OBJ)
 
 # Unit tests link everything but main(), with the calls that tests make fail
 # (tests/unit/fault.h) wrapped.
-WRAPPED := openat $(shell awk -F'[^A-Za-z0-9_]' '/^WRAP/ { print $$2 }' tests/unit/fault.c)
+WRAPPED := openat64 $(shell awk -F'[^A-Za-z0-9_]' '/^WRAP/ { print $$2 substr($$1, 5) }' tests/unit/fault.c)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/tests/unit/tap.o $(B)/tests/unit/fault.o $(LIB_OBJ)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS) -o $@

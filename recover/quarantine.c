@@ -72,11 +72,15 @@ static int listed_children(const struct ticket *ticket, struct child **ret, size
 	return 0;
 }
 
-static uint64_t entry_inode(int dirfd, const char *name)
+/* Returns 1 if @child is in @dirfd, 0 if not, or a negative errno: what cannot be
+ * looked at is not passed over, or a part of the root would stay behind. */
+static int child_is_in(int dirfd, const struct child *child)
 {
 	struct stat st;
 
-	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+	if (fstatat(dirfd, child->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return st.st_ino == child->ino;
 }
 
 static enum quarantine_where where_children(const struct data_root *place, const struct ticket *ticket)
@@ -89,8 +93,13 @@ static enum quarantine_where where_children(const struct data_root *place, const
 	    listed_children(ticket, &children, &count) < 0)
 		return OLD_ROOT_UNKNOWN;
 	for (size_t i = 0; i < count; i++) {
-		here += entry_inode(place->root_fd, children[i].name) == children[i].ino;
-		aside += entry_inode(aside_fd, children[i].name) == children[i].ino;
+		int is_here = child_is_in(place->root_fd, &children[i]);
+		int is_aside = child_is_in(aside_fd, &children[i]);
+
+		if (is_here < 0 || is_aside < 0)
+			return OLD_ROOT_UNKNOWN;
+		here += (size_t)is_here;
+		aside += (size_t)is_aside;
 	}
 	if (here == 0 && aside == 0)
 		return count == 0 ? OLD_ROOT_STANDS : OLD_ROOT_UNKNOWN;
@@ -157,14 +166,14 @@ static int mend_first_rename(const struct ticket *ticket)
 	return renameat2(ticket->fd, "fresh", ticket->fd, "root", RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
-/* Exchange <parent>/<name>, which must be @expected, with <ticket>/root. */
-static int swap(const struct data_root *place, const struct ticket *ticket, uint64_t expected)
+/* Exchange the root that was opened as @place, if it still has that name, with <ticket>/root. */
+static int swap(const struct data_root *place, const struct ticket *ticket)
 {
 	int r = mend_first_rename(ticket);
 
 	if (r < 0)
 		return r;
-	if (inode_at(place->parent_fd, place->name) != expected || place->ino != expected)
+	if (inode_at(place->parent_fd, place->name) != place->ino)
 		return -ESTALE;
 	if (renameat2(place->parent_fd, place->name, ticket->fd, "root", RENAME_EXCHANGE) < 0) {
 		if (!no_exchange(errno))
@@ -173,7 +182,7 @@ static int swap(const struct data_root *place, const struct ticket *ticket, uint
 		if (r < 0)
 			return r;
 	}
-	if (inode_at(ticket->fd, "root") != expected) {
+	if (inode_at(ticket->fd, "root") != place->ino) {
 		/* Somebody else renamed in that very moment: give it back. */
 		(void)renameat2(place->parent_fd, place->name, ticket->fd, "root", RENAME_EXCHANGE);
 		return -ESTALE;
@@ -195,9 +204,10 @@ static int move_listed(const struct ticket *ticket, int from_fd, int to_fd,
 	for (size_t i = 0; i < count; i++) {
 		const char *name = children[i].name;
 
-		if (entry_inode(from_fd, name) != children[i].ino)
-			continue;
-		if (renameat2(from_fd, name, to_fd, name, RENAME_NOREPLACE) < 0)
+		r = child_is_in(from_fd, &children[i]);
+		if (r < 0)
+			return r;
+		if (r > 0 && renameat2(from_fd, name, to_fd, name, RENAME_NOREPLACE) < 0)
 			return -errno;
 	}
 	return sync_both(to_fd, from_fd);
@@ -235,7 +245,7 @@ int quarantine_move(const struct data_root *place, struct ticket *ticket)
 	if (ticket->inside)
 		r = move_in(place, ticket);
 	else
-		r = where == OLD_ROOT_ASIDE ? 0 : swap(place, ticket, ticket->old_ino);
+		r = where == OLD_ROOT_ASIDE ? 0 : swap(place, ticket);
 	if (r < 0)
 		return r;
 	return stage_done(&ticket->stages, STAGE_MOVE);
@@ -248,12 +258,13 @@ static int open_or_make(int dirfd, const char *name)
 	return dir_open_beneath(dirfd, name);
 }
 
-static bool is_listed(const struct child *children, size_t count, const char *name, uint64_t ino)
+/* Returns 1 if the entry @name of @dirfd is one of @children, 0 if not, or a negative errno. */
+static int is_listed(const struct child *children, size_t count, int dirfd, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
-		if (children[i].ino == ino && strcmp(children[i].name, name) == 0)
-			return true;
-	return false;
+		if (strcmp(children[i].name, name) == 0)
+			return child_is_in(dirfd, &children[i]);
+	return 0;
 }
 
 /* A name may be taken: a containerd that ran between two tries made it again. */
@@ -291,10 +302,11 @@ static int move_interim(const struct data_root *place, const struct ticket *tick
 	if (r == 0)
 		r = dir_stream(place->root_fd, &stream);
 	while (r == 0 && (r = dir_next(stream, &name, NULL)) > 0) {
-		bool stays = ticket_is_not_child(name) ||
-			     is_listed(children, count, name, entry_inode(place->root_fd, name));
-
-		r = stays ? 0 : move_to_free_name(place->root_fd, name, to_fd);
+		r = ticket_is_not_child(name) ? 1 : is_listed(children, count, place->root_fd, name);
+		if (r == 0)
+			r = move_to_free_name(place->root_fd, name, to_fd);
+		else if (r > 0)
+			r = 0;
 	}
 	return r < 0 ? r : sync_both(to_fd, place->root_fd);
 }
@@ -340,7 +352,7 @@ int quarantine_restore(const struct data_root *place, struct ticket *ticket)
 	if (ticket->inside)
 		r = restore_children(place, ticket);
 	else
-		r = where == OLD_ROOT_STANDS ? 0 : swap(place, ticket, place->ino);
+		r = where == OLD_ROOT_STANDS ? 0 : swap(place, ticket);
 	if (r < 0)
 		return r;
 	return stage_done(&ticket->stages, STAGE_RESTORE);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -42,18 +43,30 @@ static bool hit(const char *function)
 		(void)usleep(FAULT_HANG_MSEC * 1000);
 		return false;
 	}
+	if (armed_error == FAULT_STOP) {
+		(void)raise(SIGSTOP);
+		return false;
+	}
 	errno = armed_error;
 	return true;
 }
 
 /* WRAP(function, type, failure, parameters, arguments): the Makefile reads the
- * first word behind "WRAP(" for ld's --wrap. */
+ * first word behind "WRAP(" for ld's --wrap, and with WRAP64 its 64-bit name too:
+ * that is what our objects call (_FILE_OFFSET_BITS). */
 #define WRAP(function, type, failure, parameters, arguments) \
 	type __real_##function parameters; \
 	type __wrap_##function parameters; \
 	type __wrap_##function parameters \
 	{ \
 		return hit(#function) ? (failure) : __real_##function arguments; \
+	}
+#define WRAP64(function, type, failure, parameters, arguments) \
+	type __real_##function##64 parameters; \
+	type __wrap_##function##64 parameters; \
+	type __wrap_##function##64 parameters \
+	{ \
+		return hit(#function) ? (failure) : __real_##function##64 arguments; \
 	}
 
 WRAP(fsync, int, -1, (int fd), (fd))
@@ -63,12 +76,12 @@ WRAP(renameat2, int, -1, (int a, const char *b, int c, const char *d, unsigned e
 WRAP(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
 WRAP(unlinkat, int, -1, (int a, const char *b, int c), (a, b, c))
 WRAP(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
-WRAP(fstat, int, -1, (int a, struct stat *b), (a, b))
-WRAP(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, d))
+WRAP64(fstat, int, -1, (int a, struct stat *b), (a, b))
+WRAP64(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, d))
 WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
 WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
 WRAP(getdents64, ssize_t, -1, (int a, void *b, size_t c), (a, b, c))
-WRAP(pread, ssize_t, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
+WRAP64(pread, ssize_t, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
 WRAP(open_by_handle_at, int, -1, (int a, struct file_handle *b, int c), (a, b, c))
 WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
@@ -77,9 +90,9 @@ WRAP(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int e, off_t f)
 WRAP(realloc, void *, NULL, (void *a, size_t b), (a, b))
 WRAP(mnl_socket_recvfrom, ssize_t, -1, (const struct mnl_socket *a, void *b, size_t c), (a, b, c))
 
-int __real_openat(int dirfd, const char *path, int flags, ...);
-int __wrap_openat(int dirfd, const char *path, int flags, ...);
-int __wrap_openat(int dirfd, const char *path, int flags, ...)
+int __real_openat64(int dirfd, const char *path, int flags, ...);
+int __wrap_openat64(int dirfd, const char *path, int flags, ...);
+int __wrap_openat64(int dirfd, const char *path, int flags, ...)
 {
 	mode_t mode = 0;
 
@@ -90,5 +103,5 @@ int __wrap_openat(int dirfd, const char *path, int flags, ...)
 		mode = va_arg(args, mode_t);
 		va_end(args);
 	}
-	return hit("openat") ? -1 : __real_openat(dirfd, path, flags, mode);
+	return hit("openat") ? -1 : __real_openat64(dirfd, path, flags, mode);
 }

@@ -17,8 +17,11 @@
 
 #include <stdbool.h>
 
-/* Instead of an error: the call hangs for so long, then works. */
-enum { FAULT_HANG = -1, FAULT_HANG_MSEC = 400 };
+/*
+ * Instead of an error: the call hangs for so long, then works; or the process stops
+ * (SIGSTOP), for whoever waits for it to look, to kill it or to let it go on.
+ */
+enum { FAULT_HANG = -1, FAULT_STOP = -2, FAULT_HANG_MSEC = 400 };
 
 /* The @n-th call (from 1) of @function fails with @error; "any" is every wrapped one. */
 void fault_arm(const char *function, int n, int error);

@@ -1,11 +1,13 @@
 /* Moving a root aside and back: what is moved, and what is not. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include "recover/file.h"
@@ -18,6 +20,13 @@
 
 static const char *base;
 static int world;
+
+/* In the order in which they are moved aside. */
+static const char *const children[] = {
+	"root/io.containerd.grpc.v1.cri",
+	"root/io.containerd.content.v1.content",
+	"root/io.containerd.metadata.v1.bolt",
+};
 
 static char *path_of(const char *name)
 {
@@ -65,10 +74,9 @@ static void new_world(bool mounted)
 	if (mounted)
 		CHECK_EQ(mount("tmpfs", path_of("root"), "tmpfs", 0, "size=1M"), 0);
 	CHECK_EQ(chmod(path_of("root"), 0711), 0);
-	make("root/io.containerd.grpc.v1.cri");
-	make("root/io.containerd.metadata.v1.bolt");
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		make(children[i]);
 	put("root/io.containerd.metadata.v1.bolt/meta.db", "old");
-	make("root/io.containerd.content.v1.content");
 	put("neighbour", "stays");
 }
 
@@ -100,8 +108,8 @@ static void old_root_is_aside(const struct data_root *place, const struct ticket
 static void old_root_stands(void)
 {
 	CHECK(there("root/io.containerd.metadata.v1.bolt/meta.db"));
-	CHECK(there("root/io.containerd.grpc.v1.cri"));
-	CHECK(there("root/io.containerd.content.v1.content"));
+	for (size_t i = 0; i < ARRAY_SIZE(children); i++)
+		CHECK(there(children[i]));
 	CHECK(there("neighbour"));
 }
 
@@ -157,6 +165,9 @@ static void test_a_root_that_is_another_one_by_now_is_not_moved(void)
 	new_world(false);
 	begin(&place, &ticket);
 	CHECK_EQ(rename(path_of("root"), path_of("elsewhere")), 0);
+	CHECK_EQ(symlink("elsewhere", path_of("root")), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), -ESTALE);
+	CHECK_EQ(unlink(path_of("root")), 0);
 	make("root");
 	put("root/precious", "x");
 	CHECK_EQ(quarantine_move(&place, &ticket), -ESTALE);
@@ -182,12 +193,16 @@ static void test_names_that_are_others_by_now_are_not_moved(void)
 	CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
 }
 
-/* Every call that can fail, failing once; then the same ticket is tried again. */
-static void faults(bool mounted, const char *call, int error)
+/*
+ * Every call that can fail, failing once, which is an error if @strict; then the
+ * same ticket is tried again. Returns how many there were.
+ */
+static int faults(bool mounted, const char *call, int error, bool strict)
 {
 	unsigned moved = 0;
+	int n;
 
-	for (int n = 1;; n++) {
+	for (n = 1;; n++) {
 		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
 		struct data_root again;
 		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
@@ -199,6 +214,7 @@ static void faults(bool mounted, const char *call, int error)
 		fault_arm(call, n, error);
 		r = quarantine_move(&place, &ticket);
 		fired = fault_fired();
+		CHECK(!fired || !strict || r < 0);
 		if (r < 0) {
 			CHECK(there("neighbour"));
 			CHECK_EQ(data_root_open(path_of("root"), &again), 0);
@@ -219,23 +235,221 @@ static void faults(bool mounted, const char *call, int error)
 	/* Behind the exchange things fail, too. */
 	if (!mounted && strcmp(call, "any") == 0)
 		CHECK(moved > 0);
+	return n - 1;
 }
 
 static void test_every_fault_can_be_tried_again(void)
 {
-	faults(false, "any", EIO);
-	faults(true, "any", EIO);
+	(void)faults(false, "any", EIO, false);
+	(void)faults(true, "any", EIO, false);
+}
+
+/* Both directories and both lines of the record, and none of them is taken for written. */
+static void test_the_move_is_on_the_disk(void)
+{
+	for (int mounted = 0; mounted < 2; mounted++) {
+		CHECK_EQ(faults(mounted, "fsync", EIO, true), 2);
+		CHECK_EQ(faults(mounted, "fdatasync", EIO, true), 2);
+	}
+}
+
+/* The same of the way back. */
+static void test_every_fault_of_a_restore_can_be_tried_again(void)
+{
+	static const char *const calls[] = { "any", "fsync", "fdatasync" };
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(calls); i++) {
+		const char *call = calls[i / 2];
+		bool mounted = i % 2, fired = true;
+		int n;
+
+		for (n = 1; fired; n++) {
+			cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+			struct data_root again;
+			cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+			int r;
+
+			new_world(mounted);
+			begin(&place, &ticket);
+			CHECK_EQ(quarantine_move(&place, &ticket), 0);
+			make("root/io.containerd.grpc.v1.cri");
+			put("root/new", "new");
+			CHECK_EQ(data_root_open(path_of("root"), &again), 0);
+			fault_arm(call, n, EIO);
+			r = quarantine_restore(&again, &ticket);
+			fired = fault_fired();
+			CHECK(!fired || i < 2 || r < 0);
+			data_root_done(&again);
+			/* Once more, also behind a success: a run may have been killed there. */
+			CHECK_EQ(data_root_open(path_of("root"), &again), 0);
+			CHECK_EQ(quarantine_restore(&again, &ticket), 0);
+			CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
+			old_root_stands();
+			CHECK(!there("root/new"));
+			data_root_done(&again);
+			if (mounted)
+				CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+		}
+		/* What came meanwhile is moved on its own where the root is a mount point. */
+		if (i >= 2)
+			CHECK_EQ(n - 2, mounted && strcmp(call, "fsync") == 0 ? 4 : 2);
+	}
+}
+
+/* A child whose move is stopped at the @n-th call of @function. Returns its pid. */
+static pid_t stopped_at(const char *function, int n, int (*move)(const struct data_root *, struct ticket *),
+			const struct data_root *place, struct ticket *ticket)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		fault_arm(function, n, FAULT_STOP);
+		_exit(move(place, ticket) == -ESTALE ? 1 : 0);
+	}
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFSTOPPED(status));
+	return pid;
+}
+
+/* Killed anywhere: never CRI's records without their data, nor data without its metadata. */
+static void test_the_order_of_children(void)
+{
+	for (int n = 1; n <= 3; n++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+		pid_t pid;
+
+		new_world(true);
+		begin(&place, &ticket);
+		pid = stopped_at("renameat2", n, quarantine_move, &place, &ticket);
+		CHECK_EQ(kill(pid, SIGKILL), 0);
+		CHECK_EQ(waitpid(pid, NULL, 0), pid);
+		for (int i = 0; i < 3; i++)
+			CHECK_EQ(there(children[i]), i >= n - 1);
+		CHECK_EQ(quarantine_move(&place, &ticket), 0);
+		pid = stopped_at("renameat2", n, quarantine_restore, &place, &ticket);
+		CHECK_EQ(kill(pid, SIGKILL), 0);
+		CHECK_EQ(waitpid(pid, NULL, 0), pid);
+		for (int i = 0; i < 3; i++)
+			CHECK_EQ(there(children[i]), i > 3 - n);
+		CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+	}
+}
+
+/* Somebody renames between the last look and the exchange. */
+static void test_a_root_that_changes_in_that_moment_is_given_back(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	int status = 0;
+	pid_t pid;
+
+	new_world(false);
+	make("other");
+	put("other/precious", "x");
+	begin(&place, &ticket);
+	pid = stopped_at("renameat2", 1, quarantine_move, &place, &ticket);
+	CHECK_EQ(renameat2(AT_FDCWD, path_of("root"), AT_FDCWD, path_of("other"), RENAME_EXCHANGE), 0);
+	CHECK_EQ(kill(pid, SIGCONT), 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 1); /* -ESTALE */
+	CHECK(there("root/precious"));
+	CHECK(there("other/io.containerd.metadata.v1.bolt/meta.db"));
+	CHECK(!quarantine_has_root(&ticket));
+}
+
+/* What is neither here nor there, or both, or elsewhere by now, is nobody's to move. */
+static void test_a_root_that_is_not_found_again_is_unknown(void)
+{
+	for (int mounted = 0; mounted < 2; mounted++) {
+		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+		struct data_root other;
+		ino_t root;
+
+		new_world(mounted);
+		root = inode("root");
+		begin(&place, &ticket);
+		other = place;
+		other.ino++;
+		CHECK_EQ(quarantine_where(&other, &ticket), OLD_ROOT_UNKNOWN);
+		CHECK_EQ(quarantine_move(&other, &ticket), -ESTALE);
+		CHECK_EQ(quarantine_restore(&other, &ticket), -ESTALE);
+		other = place;
+		other.is_mount_point = !mounted;
+		CHECK_EQ(quarantine_move(&other, &ticket), -ESTALE);
+		CHECK_EQ(quarantine_restore(&other, &ticket), -ESTALE);
+		CHECK_EQ(inode("root"), root);
+		old_root_stands();
+		CHECK(!ticket.stages.begun[STAGE_MOVE] && !ticket.stages.begun[STAGE_RESTORE]);
+		CHECK_EQ(quarantine_move(&place, &ticket), 0);
+		if (!mounted) { /* both at once: then it is told by neither */
+			CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_UNKNOWN);
+			continue;
+		}
+		make("away");
+		CHECK_EQ(tap_shell("mv %s/.quarantine/*/root/* %s/away", path_of("root"), path_of("")), 0);
+		CHECK_EQ(quarantine_where(&place, &ticket), OLD_ROOT_UNKNOWN);
+		CHECK_EQ(quarantine_restore(&place, &ticket), -ESTALE);
+		CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+	}
+}
+
+static void test_names_of_a_manifest_are_no_paths(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+
+	new_world(true);
+	begin(&place, &ticket);
+	CHECK_EQ(json_array_append_new(json_object_get(ticket.manifest, "children"),
+				       json_pack("{s:s, s:I}", "name", "../neighbour", "ino",
+						 (json_int_t)inode("neighbour"))), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), -ESTALE);
+	old_root_stands();
+	CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
+}
+
+/* Neither on the way there nor among what came meanwhile. */
+static void test_nothing_is_moved_over(void)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
+	cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
+	char in[256], name[300];
+
+	new_world(true);
+	begin(&place, &ticket);
+	(void)snprintf(in, sizeof(in), "root/.quarantine/%s", ticket.id);
+	(void)snprintf(name, sizeof(name), "%s/root/io.containerd.content.v1.content", in);
+	make(name);
+	CHECK_EQ(quarantine_move(&place, &ticket), -EEXIST);
+	old_root_stands();
+	CHECK_EQ(rmdir(path_of(name)), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+
+	(void)snprintf(name, sizeof(name), "%s/interim", in);
+	make(name);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(name, sizeof(name), "%s/interim/file%s", in, i ? ".1" : "");
+		put(name, "earlier");
+	}
+	put("root/file", "later, and longer");
+	CHECK_EQ(quarantine_restore(&place, &ticket), 0);
+	old_root_stands();
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+
+		(void)snprintf(name, sizeof(name), "%s/interim/file%s", in, i == 2 ? ".2" : i ? ".1" : "");
+		CHECK_EQ(stat(path_of(name), &st), 0);
+		CHECK_EQ(st.st_size, i == 2 ? 17 : 7);
+	}
+	CHECK_EQ(umount2(path_of("root"), MNT_DETACH), 0);
 }
 
 /* A child that will not move, each in turn: those before it go back, and none is missed. */
 static void test_a_child_that_stays_keeps_the_others(void)
 {
-	static const char *const children[] = {
-		"root/io.containerd.grpc.v1.cri",
-		"root/io.containerd.content.v1.content",
-		"root/io.containerd.metadata.v1.bolt",
-	};
-
 	for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
 		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
 		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
@@ -278,7 +492,7 @@ static void test_a_child_that_does_not_come_back_keeps_the_others(void)
 /* No exchange on this file system: two renames, each of which may fail as well. */
 static void test_fallback_without_exchange(void)
 {
-	faults(false, "renameat2", EINVAL);
+	(void)faults(false, "renameat2", EINVAL, false);
 	for (int n = 1; n <= 3; n++) {
 		cleanup_data_root struct data_root place = { .parent_fd = -1, .root_fd = -1 };
 		cleanup_ticket struct ticket ticket = { .fd = -1, .stages.fd = -1 };
@@ -308,6 +522,7 @@ static void test_a_missing_root_is_put_in_place(void)
 	(void)strcpy(id, ticket.id);
 	CHECK_EQ(quarantine_finish_rename(path_of("root")), -EEXIST);
 	CHECK_EQ(rename(path_of(root), path_of(fresh)), 0);
+	make("root.quarantine/0-unfinished"); /* is passed over */
 	ticket_done(&ticket);
 
 	/* Behind the first rename: the old root stands, and a new try works. */
@@ -318,6 +533,11 @@ static void test_a_missing_root_is_put_in_place(void)
 
 	/* Behind the second: nothing at the path. */
 	CHECK_EQ(data_root_open(path_of("root"), &missing), -ENOENT);
+	CHECK_EQ(rename(path_of(fresh), path_of("away")), 0);
+	make(fresh); /* somebody else's */
+	CHECK_EQ(quarantine_finish_rename(path_of("root")), 0);
+	CHECK(!there("root"));
+	CHECK_EQ(renameat2(AT_FDCWD, path_of("away"), AT_FDCWD, path_of(fresh), RENAME_EXCHANGE), 0);
 	CHECK_EQ(quarantine_finish_rename(path_of("root")), 1);
 	CHECK_EQ(data_root_open(path_of("root"), &missing), 0);
 	CHECK_EQ(ticket_open(&missing, id, &ticket), 0);
@@ -459,6 +679,13 @@ int main(void)
 	RUN(test_a_root_that_is_another_one_by_now_is_not_moved);
 	RUN(test_names_that_are_others_by_now_are_not_moved);
 	RUN(test_every_fault_can_be_tried_again);
+	RUN(test_the_move_is_on_the_disk);
+	RUN(test_every_fault_of_a_restore_can_be_tried_again);
+	RUN(test_the_order_of_children);
+	RUN(test_a_root_that_changes_in_that_moment_is_given_back);
+	RUN(test_a_root_that_is_not_found_again_is_unknown);
+	RUN(test_names_of_a_manifest_are_no_paths);
+	RUN(test_nothing_is_moved_over);
 	RUN(test_a_child_that_stays_keeps_the_others);
 	RUN(test_a_child_that_does_not_come_back_keeps_the_others);
 	RUN(test_fallback_without_exchange);
