@@ -97,6 +97,13 @@ int data_root_open_missing(const char *root, struct data_root *ret)
 	return 0;
 }
 
+int data_root_open_any(const char *root, struct data_root *ret)
+{
+	int r = data_root_open(root, ret);
+
+	return r == -ENOENT ? data_root_open_missing(root, ret) : r;
+}
+
 void data_root_done(struct data_root *place)
 {
 	free(place->root);
@@ -151,6 +158,20 @@ char *data_root_jail_path(const struct data_root *place, bool inside)
 	if (asprintf(&path, "%s%s" JAIL_SUFFIX, place->root, inside ? "/" : "") < 0)
 		return NULL;
 	return path;
+}
+
+bool data_root_jails_hold(const struct data_root *place, const char *path)
+{
+	cleanup_free char *real = realpath(path, NULL);
+	bool held = false;
+
+	for (int inside = 0; real && inside < 2; inside++) {
+		cleanup_free char *jail = data_root_jail_path(place, inside);
+		size_t length = jail ? strlen(jail) : 0;
+
+		held |= !jail || (strncmp(real, jail, length) == 0 && real[length] == '/');
+	}
+	return held;
 }
 
 int data_root_check_jails(const struct data_root *place, char **ret_path)

@@ -36,6 +36,12 @@ int data_root_open(const char *root, struct data_root *ret);
  */
 int data_root_open_missing(const char *root, struct data_root *ret);
 
+/* The one or the other: what quarantines of a root are found by, it may be gone. */
+int data_root_open_any(const char *root, struct data_root *ret);
+
+/* Is @path, links resolved, below one of the jails of @place? */
+bool data_root_jails_hold(const struct data_root *place, const char *path);
+
 void data_root_done(struct data_root *place);
 #define cleanup_data_root __attribute__((cleanup(data_root_done)))
 

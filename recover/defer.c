@@ -12,6 +12,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/roots.h"
 #include "recover/purge/purge.h"
 #include "recover/report_store.h"
 #include "recover/unmount.h"
@@ -140,6 +141,8 @@ static int set_aside(struct situation *s, const struct decision *decision, int r
 	 * ticket: where this cannot be written, none is left behind at each start. */
 	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
 
+	if (r == 0)
+		r = roots_note(records_fd, s->config.unit, s->place.root);
 	if (r == 0)
 		r = begin(s, decision, &ticket);
 	if (r == 0)

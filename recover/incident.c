@@ -14,6 +14,7 @@
 #include "recover/log.h"
 #include "recover/quarantine.h"
 #include "recover/report_store.h"
+#include "recover/roots.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/metadata.h"
@@ -218,7 +219,9 @@ static int carry_out(struct situation *s, const struct decision *decision,
 	if (records_fd < 0)
 		return records_fd;
 	/* Where this cannot be written, nor could what the cool-down goes by. */
-	r = history_append(records_fd, s->config.unit, "begin", ticket->id, decision->rule->id);
+	r = roots_note(records_fd, s->config.unit, s->place.root);
+	if (r == 0)
+		r = history_append(records_fd, s->config.unit, "begin", ticket->id, decision->rule->id);
 	if (r < 0)
 		return r;
 	/* Before the move: killed right behind it, the sweep must still come. */

@@ -461,6 +461,14 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 	remember_failed(run, id);
 }
 
+/* One quarantine that is asked for, of a root that is named: that may be gone. */
+static int open_place(const struct cli *cli, const struct config *config, struct data_root *ret)
+{
+	bool named = cli->paths.root && cli->argument;
+
+	return named ? data_root_open_any(config->root, ret) : data_root_open(config->root, ret);
+}
+
 static struct round one_round(struct purge_run *run)
 {
 	struct round round = { .next = -1 };
@@ -468,7 +476,7 @@ static struct round one_round(struct purge_run *run)
 	int n;
 
 	data_root_done(run->place);
-	n = data_root_open(run->config->root, run->place);
+	n = open_place(run->cli, run->config, run->place);
 	if (n == 0)
 		n = tickets_list(run->place, &ids);
 	if (n < 0) {
@@ -519,7 +527,7 @@ static int run_all(struct purge_run *run)
 			break;
 		wait_a_while(&round);
 	}
-	if (!run->cli->dry_run && round.listed)
+	if (!run->cli->dry_run && round.listed && !run->cli->paths.root)
 		unmark_pending(run->place);
 	in_grace = round.waiting - round.copied - round.busy - round.salvage;
 	if (run->cli->argument && round.waiting > 0 && !run->cli->wait) {
@@ -570,6 +578,21 @@ static int resolve_argument(const struct data_root *place, struct cli *cli, char
 	return -ENOENT;
 }
 
+/* Has containerd been told to use a quarantined root where it is? Also while it is down. */
+static bool is_lived_in(const struct cli *cli, const struct data_root *place)
+{
+	struct config_overrides paths = cli->paths;
+	cleanup_config struct config config = { 0 };
+	bool held;
+
+	paths.root = NULL;
+	held = cli->paths.root && config_read(&paths, &config) == 0 && data_root_jails_hold(place, config.root);
+	if (held)
+		log_error("containerd's own data root %s is in a quarantine of %s: nothing is purged there",
+			  log_name(config.root), log_name(place->root));
+	return held;
+}
+
 static void catch_signals(void)
 {
 	const struct sigaction action = { .sa_handler = on_stop };
@@ -601,7 +624,9 @@ int purge_command(int argc, char **argv)
 	run.policy_invalid = r < 0;
 	r = config_read(&cli.paths, &config);
 	if (r == 0)
-		r = data_root_open(config.root, &place);
+		r = open_place(&cli, &config, &place);
+	if (r == 0 && is_lived_in(&cli, &place))
+		return EXIT_HANDS_OFF;
 	if (r == 0 && cli.argument)
 		r = resolve_argument(&place, &cli, &id);
 	if (r == -ENOENT && cli.argument) {

@@ -21,6 +21,7 @@
 #include "recover/purge_state.h"
 #include "recover/quantity.h"
 #include "recover/report.h"
+#include "recover/roots.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
 #include "recover/unit.h"
@@ -28,6 +29,19 @@
 #include "scanners/dir.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
+
+struct gathered {
+	struct config config;
+	struct policy policy;
+	struct data_root place;
+	struct ledger_summary ledger;
+	char *policy_problem;
+	int place_error, records_error;
+	json_t *last_look; /* NULL: none */
+	json_t *outage;	   /* NULL: it was not us who stopped it */
+	char active[UNIT_STATE], sub[UNIT_STATE]; /* empty if systemd does not tell */
+	bool needs_reload;
+};
 
 static json_t *stages_to_json(const struct stages *s)
 {
@@ -61,8 +75,9 @@ static json_t *user_to_json(const struct data_root *place, const struct ticket *
 	return who ? json_string(who) : NULL;
 }
 
+/* @other_root: of which it is, if that is not containerd's by its configuration. */
 static json_t *ticket_to_json(const struct data_root *place, const struct policy *policy,
-			      const char *id)
+			      const char *id, const char *other_root)
 {
 	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	cleanup_free char *jail = NULL;
@@ -74,14 +89,15 @@ static json_t *ticket_to_json(const struct data_root *place, const struct policy
 	jail = data_root_jail_path(place, ticket.inside);
 	decision = json_object_get(ticket.manifest, "decision");
 	lost = json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes");
-	return json_pack("{s:s, s:s, s:s?, s:I, s:s?, s:s?, s:s?, s:i, s:o, s:o?, s:I, s:o?}", "id", id, "state",
+	return json_pack("{s:s, s:s, s:s?, s:I, s:s?, s:s?, s:s?, s:i, s:o, s:o?, s:I, s:o?, s:s?}", "id", id, "state",
 			 ticket_state_name(ticket_state(&ticket)), "problem", NULL, "created",
 			 (json_int_t)ticket.created_sec, "jail", jail, "rule",
 			 json_string_value(json_object_get(decision, "rule")), "why",
 			 json_string_value(json_object_get(decision, "why")), "sandboxes_lost",
 			 (int)json_array_size(lost), "stages", stages_to_json(&ticket.stages), "purge",
-			 purge_state_read(id), "restorable_sec", restorable_sec(&ticket, policy),
-			 "in_use", user_to_json(place, &ticket));
+			 purge_state_read(id), "restorable_sec",
+			 other_root ? 0 : restorable_sec(&ticket, policy), "in_use",
+			 user_to_json(place, &ticket), "other_root", other_root);
 }
 
 static json_t *tickets_to_json(const struct data_root *place, const struct policy *policy)
@@ -100,22 +116,42 @@ static json_t *tickets_to_json(const struct data_root *place, const struct polic
 		return list;
 	}
 	for (char **id = ids; *id; id++)
-		(void)json_array_append_new(list, ticket_to_json(place, policy, *id));
+		(void)json_array_append_new(list, ticket_to_json(place, policy, *id, NULL));
 	return list;
 }
 
-struct gathered {
-	struct config config;
-	struct policy policy;
-	struct data_root place;
-	struct ledger_summary ledger;
-	char *policy_problem;
-	int place_error, records_error;
-	json_t *last_look; /* NULL: none */
-	json_t *outage;	   /* NULL: it was not us who stopped it */
-	char active[UNIT_STATE], sub[UNIT_STATE]; /* empty if systemd does not tell */
-	bool needs_reload;
-};
+/* One that containerd's configuration named once. What is gone altogether is no news. */
+static void add_other_root(json_t *list, const struct gathered *g, const char *root)
+{
+	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+	cleanup_tickets char **ids = NULL;
+	json_t *ticket;
+	bool lived_in;
+
+	if (data_root_open_any(root, &place) < 0 || tickets_list(&place, &ids) < 0)
+		return;
+	lived_in = data_root_jails_hold(&place, g->config.root);
+	for (char **id = ids; *id; id++) {
+		ticket = ticket_to_json(&place, &g->policy, *id, root);
+		if (lived_in && ticket)
+			(void)json_object_set_new(ticket, "in_use", json_string("containerd's own data root is here"));
+		(void)json_array_append_new(list, ticket);
+	}
+}
+
+static void add_other_roots(json_t *list, const struct gathered *g)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+	json_auto_t *roots = records_fd < 0 ? NULL : roots_read(records_fd);
+	const char *unit, *root, *ours = g->place.root ? g->place.root : g->config.root;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(roots, i, item)
+		if (json_unpack(item, "{s:s, s:s}", "unit", &unit, "root", &root) == 0 &&
+		    strcmp(unit, g->config.unit) == 0 && strcmp(root, ours) != 0)
+			add_other_root(list, g, root);
+}
 
 static void gathered_done(struct gathered *g)
 {
@@ -173,6 +209,14 @@ static json_t *brakes_to_json(const struct gathered *g)
 			 "cooldown_left_sec", (json_int_t)(left > 0 ? left : 0));
 }
 
+static json_t *quarantines_to_json(const struct gathered *g)
+{
+	json_t *list = tickets_to_json(&g->place, &g->policy);
+
+	add_other_roots(list, g);
+	return list;
+}
+
 static json_t *status_to_json(const struct gathered *g)
 {
 	const struct ledger_summary *l = &g->ledger;
@@ -191,7 +235,7 @@ static json_t *status_to_json(const struct gathered *g)
 			 (json_int_t)g->policy.window_sec, "failures", (int)l->failures,
 			 "last_failed", l->last_failed, "starting", l->in_start, "last_result",
 			 l->last_result, "unready", l->up ? l->unready : "", "brakes", brakes_to_json(g), "quarantines",
-			 tickets_to_json(&g->place, &g->policy));
+			 quarantines_to_json(g));
 }
 
 static const char *text_of(const json_t *json, const char *key)
@@ -225,6 +269,7 @@ static void print_quarantine(const json_t *q)
 {
 	const json_t *purge = json_object_get(q, "purge");
 	const json_t *swept = json_object_get(json_object_get(q, "stages"), "sweep");
+	const char *other = text_of(q, "other_root");
 
 	if (strcmp(text_of(q, "state"), "foreign") == 0) {
 		printf("  %s: not a quarantine of ours, left alone\n", log_name(text_of(q, "id")));
@@ -246,6 +291,9 @@ static void print_quarantine(const json_t *q)
 		printf("    in use, and not purged while it is: %s\n", text_of(q, "in_use"));
 	if (json_is_object(purge))
 		print_purge(purge);
+	if (*other && !*text_of(q, "in_use"))
+		printf("    of a data root that the configuration does not name: nothing is done with it by itself; "
+		       "containerd-recover purge --root=%s --yes %s deletes it\n", log_name(other), text_of(q, "id"));
 }
 
 /* Where it is not up: what was found before its last start, and what is next. */

@@ -16,6 +16,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/roots.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/text.h"
@@ -55,6 +56,8 @@ int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
 	int moved;
 
+	if (r == 0)
+		r = roots_note(records_fd, s->config.unit, s->place.root);
 	if (r == 0)
 		r = begin(s, decision, &ticket);
 	if (r == 0)

@@ -86,6 +86,7 @@ there_and_back() {
     node_run systemctl stop containerd
     shell "rm -rf $records /var/lib/odd*; mkdir -m 700 $records; umount /mnt 2>/dev/null"
 }
+finish_is_over() { [ "$(node_property ActiveState containerd-recover-finish)" = inactive ]; }
 # The database: a root that is a mount point stays the same directory.
 inode_at() { shell "stat -Lc %i \$'$1'/io.containerd.metadata.v1.bolt/meta.db"; }
 
@@ -95,6 +96,47 @@ device=$(node_disk odd ext4 64)
 node_run mount "$device" /mnt
 node_run ln -s /mnt /var/lib/odd
 there_and_back "a link to a mount point" /var/lib/odd '/mnt/.quarantine/'
+
+# ---- another root from then on ------------------------------------------------------
+
+configure
+node_policy '[salvage]' 'enabled = no'
+node_run systemctl start containerd
+node_ready
+ok "another root: first a quarantine" node_run containerd-recover now --yes
+aside=$(node_quarantine)
+id=$(basename "$aside")
+node_until 30 finish_is_over
+node_run systemctl stop containerd containerd-recover-purge
+node_tree "$aside/root" >"$NODE/tree"
+node_policy '[quarantine]' 'grace = 1s' '[salvage]' 'enabled = no'
+sleep 1
+configure 'root = "/var/lib/odd/root"'
+like "another root: status has the quarantine of the old one, and why it stays" "$(recover status)" \
+    "$id: quarantined.*that the configuration does not name.*purge --root=$node_data --yes $id deletes it"
+recover status --format=json >"$NODE/status.json"
+is "another root: its JSON has the fields of the man page" \
+    "$(/usr/bin/python3 "$node_helpers/jsondoc.py" "$node_top/docs/containerd-recover.8" status "$NODE/status.json" | grep -v purge)" ""
+recover purge >/dev/null
+recover purge --yes "$id" >/dev/null
+recover purge --unit=other.service --root=/var/lib/odd >/dev/null
+is "another root: no purge touches it by itself" "$(node_tree "$aside/root")" "$(cat "$NODE/tree")"
+unlike "another root: nor is it shown for another unit" "$(recover status --unit=other.service --root=/var/lib/odd)" "$id"
+# Somebody lets containerd use the old one where it is.
+configure "root = \"$aside/root\""
+like "another root, in the quarantine: status says so" "$(recover status)" "$id.*in use.*containerd's own data root is here"
+said=$(recover purge --root="$node_data" --yes "$id")
+is "another root, in the quarantine: it is not purged, though containerd is down" $? 3
+like "another root, in the quarantine: it says why" "$said" "own data root $aside/root is in a quarantine of $node_data"
+is "another root, in the quarantine: it is whole" "$(node_tree "$aside/root")" "$(cat "$NODE/tree")"
+configure 'root = "/var/lib/odd/root"'
+node_run mv "$node_data" /var/lib/odd-old
+like "another root, the old one gone: status has it all the same" "$(recover status)" "$id: quarantined"
+ok "another root, the old one gone: it is purged by hand" node_run containerd-recover purge --root="$node_data" --yes "$id"
+fails "another root, the old one gone: with its jail" node_run test -e "$node_data.quarantine"
+unlike "another root, the old one gone: status has it no more" "$(recover status)" "$id"
+shell "rm -rf $records /var/lib/odd*; mkdir -m 700 $records"
+node_policy
 
 # The mount table has the real path, and mounts that are not found are in the way.
 configure 'state = "/var/run/containerd/"'

@@ -9,6 +9,7 @@
 #include "recover/ledger.h"
 #include "recover/report.h"
 #include "recover/report_store.h"
+#include "recover/roots.h"
 #include "scanners/cleanup.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
@@ -200,9 +201,41 @@ static void test_pruning(void)
 		CHECK(there(strangers[i]));
 }
 
+static size_t roots_known(void)
+{
+	json_auto_t *roots = roots_read(records);
+
+	return json_array_size(roots);
+}
+
+static void test_each_root_of_a_unit_is_remembered_once(void)
+{
+	struct stat before, after;
+
+	CHECK_EQ(roots_known(), 0);
+	CHECK_EQ(roots_note(records, UNIT, "/data"), 0);
+	CHECK_EQ(fstatat(records, "roots", &before, 0), 0);
+	CHECK_EQ(roots_note(records, UNIT, "/data"), 0);
+	CHECK_EQ(fstatat(records, "roots", &after, 0), 0);
+	CHECK_EQ(after.st_ino, before.st_ino); /* it is not written at each incident */
+	CHECK_EQ(roots_note(records, "other.service", "/data"), 0);
+	CHECK_EQ(roots_note(records, UNIT, "/two\nlines"), 0);
+	CHECK_EQ(roots_known(), 3);
+	fault_arm("fsync", 1, ENOSPC);
+	CHECK_EQ(roots_note(records, UNIT, "/more"), -ENOSPC);
+	CHECK(fault_fired());
+	CHECK_EQ(roots_known(), 3);
+	put("roots", "[{\"unit\"");
+	CHECK_EQ(roots_known(), 0);
+	CHECK_EQ(roots_note(records, UNIT, "/data"), 0);
+	CHECK_EQ(roots_known(), 1);
+	CHECK_EQ(unlinkat(records, "roots", 0), 0);
+}
+
 int main(void)
 {
 	records = open(tap_tmpdir(NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	RUN(test_each_root_of_a_unit_is_remembered_once);
 	RUN(test_of_a_purged_quarantine);
 	RUN(test_ready_is_remembered);
 	RUN(test_of_a_restore_in_another_boot);
