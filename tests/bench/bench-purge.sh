@@ -3,8 +3,8 @@
 # (where installed), interleaved, on loop-mounted file systems with direct I/O;
 # what the node feels meanwhile; memory and system calls. As root, 30 minutes.
 # BENCH_ENTRIES, BENCH_ROUNDS, BENCH_FS, BENCH_STATES, BENCH_MILLION and
-# BENCH_FLAT change the sizes; BENCH_PARTS (races million felt busy gentle memory
-# calls) takes only some figures anew and keeps the others; BENCH_GOLD is a
+# BENCH_FLAT change the sizes; BENCH_PARTS (races million felt busy gentle written
+# memory calls) takes only some figures anew and keeps the others; BENCH_GOLD is a
 # directory that keeps the trees' images, best in memory; BENCH_NICE (-20) puts
 # what is raced before whatever else runs there.
 set -eu
@@ -16,7 +16,7 @@ entries=${BENCH_ENTRIES:-200000} rounds=${BENCH_ROUNDS:-3} million=${BENCH_MILLI
 flat=${BENCH_FLAT:-5000000}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench-purge.XXXXXX")
 gold=${BENCH_GOLD:-$work}
-parts=${BENCH_PARTS:-races million felt busy gentle memory calls}
+parts=${BENCH_PARTS:-races million felt busy gentle written memory calls}
 kept=$PWD/$1/bench-purge-kept raw=$PWD/$1/bench-purge-kept/races.tsv
 loop=''
 
@@ -207,6 +207,44 @@ gentle_rate() {
     detach
 }
 
+sectors() { awk '{ print $7 }' "/sys/block/${loop#/dev/}/stat"; }
+
+written() { # IMAGE COMMAND...: a cell: MB that reach the disk in all, and at most in one second
+    local img=$1 first last now most=0 pid
+    shift
+    attach "$img" warm
+    sync -f "$work/mnt"
+    first=$(sectors) last=$first
+    "$@" "$work/mnt/tree" >"$work/out" 2>&1 &
+    pid=$!
+    while sleep 1; do
+        now=$(sectors)
+        [ $((now - last)) -le "$most" ] || most=$((now - last))
+        last=$now
+        kill -0 "$pid" 2>/dev/null || break
+    done
+    wait "$pid"
+    sync -f "$work/mnt"
+    now=$(sectors)
+    [ $((now - last)) -le "$most" ] || most=$((now - last))
+    printf ' %d, %d |' $(((now - first) / 2048)) $((most / 2048))
+    detach
+}
+
+writes() {
+    local flat=$((entries / 2)) tree img
+    gold ext4 "$entries" 4G
+    gold ext4 "$flat" 4G "$flat" 0
+    for tree in "$entries entries" "$flat in one directory"; do
+        img=$gold/ext4-${tree%% *}.img
+        printf '| %s |' "$tree"
+        written "$img" rm -rf
+        written "$img" "$tools/purgetree" -u
+        written "$img" "$tools/purgetree"
+        echo
+    done
+}
+
 memory() { # NAME ENTRIES FLAT CHAIN
     mount -t tmpfs -o nr_inodes=0,size=90% none "$work/mnt"
     "$tools/maketree" "$work/mnt" "$2" 1 "$3" "$4" >/dev/null
@@ -279,6 +317,7 @@ plot >"$svg"
 take felt felt 0
 take busy felt 2
 take gentle gentle_rate
+take written writes
 take memory peaks
 take calls calls
 
@@ -307,6 +346,14 @@ The same beside two CPU-bound processes:
 $(part busy)
 
 Gentle purge, no other load: $(part gentle) entries a second.
+
+### What reaches the disk
+
+MB in all and, behind the comma, in the second that had most; ext4 with a warm cache, until all is synced.
+
+| tree | rm -rf | purge, urgent | purge, gentle |
+|---|---|---|---|
+$(part written)
 
 ### Memory and system calls
 
