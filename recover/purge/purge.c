@@ -20,7 +20,6 @@
 #define NSEC_PER_MSEC 1000000ULL
 
 enum {
-	WORKERS_DEFAULT = 8,
 	FDS_RESERVED = 20, /* for all else the process has open */
 	FDS_MAX = 512,
 	FDS_PER_WORKER = 5,
@@ -88,7 +87,7 @@ static void make_room_for_fds(int fd, unsigned fds)
 /* Each needs room to go a few levels deep. */
 static unsigned max_workers(const struct purge_options *options, unsigned fds)
 {
-	unsigned max = options->max_workers ? options->max_workers : WORKERS_DEFAULT;
+	unsigned max = options->max_workers ? options->max_workers : WORKERS_MAX;
 
 	if (max > WORKERS_MAX)
 		max = WORKERS_MAX;

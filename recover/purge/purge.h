@@ -24,7 +24,7 @@ enum purge_first {
 
 struct purge_options {
 	unsigned max_rate;    /* entries per second, 0: no bound but the governor's */
-	unsigned max_workers; /* ceiling, 0: the default; the number used is found by throughput */
+	unsigned max_workers; /* ceiling, 0: WORKERS_MAX; the number used is found by throughput */
 	bool urgent;	      /* full speed, whatever is free */
 	enum purge_first first;
 
