@@ -194,7 +194,7 @@ int now_command(int argc, char **argv)
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
 	/* Whatever is planned: once containerd is down it may be a fresh root. */
-	if (run_check_apart(&s.inventory) < 0)
+	if (run_check_apart(&s.inventory) < 0 || run_check_state(&cli.paths, &s.config, &s.inventory) < 0)
 		return EXIT_HANDS_OFF;
 	if (cli.dry_run)
 		return EXIT_OK;

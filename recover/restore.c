@@ -319,7 +319,7 @@ static int check(const struct cli *cli, struct situation *s)
 	print_plan(s, &ticket);
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
-	if (run_check_apart(&s->inventory) < 0)
+	if (run_check_apart(&s->inventory) < 0 || run_check_state(&cli->paths, &s->config, &s->inventory) < 0)
 		return EXIT_HANDS_OFF;
 	/* Nobody may wait for a person's answer; all is looked at again. */
 	cleanup_close(&s->meta_fd);

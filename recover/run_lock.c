@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "recover/file.h"
 #include "recover/incident.h"
@@ -13,6 +14,7 @@
 #include "recover/log.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+#include "scanners/elsewhere.h"
 
 enum { PAUSE_MSEC = 50, PATIENCE_SEC = 45 };
 
@@ -66,4 +68,47 @@ int run_check_apart(const struct inventory *inventory)
 	else if (r < 0)
 		log_error("cannot tell whether this shell is in a pod that would end: %s", strerror(-r));
 	return r > 0 ? -EDEADLK : r;
+}
+
+static bool is_there(const char *path)
+{
+	return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+/* Given by hand, not there, while the one that containerd's configuration has is. */
+static int check_given(const struct config_overrides *paths)
+{
+	struct config_overrides without = *paths;
+	cleanup_config struct config configured = { 0 };
+	int r;
+
+	without.state = NULL;
+	if (!paths->state || is_there(paths->state))
+		return 0;
+	r = config_read(&without, &configured);
+	if (r < 0 || !is_there(configured.state))
+		return r;
+	log_error("there is no state directory %s, and containerd's configuration has %s; leave --state out, "
+		  "or make the directory if it is the right one", log_name(paths->state),
+		  log_name(configured.state));
+	return -ENOTDIR;
+}
+
+int run_check_state(const struct config_overrides *paths, const struct config *config,
+		    const struct inventory *inventory)
+{
+	struct elsewhere elsewhere = { 0 };
+	int r = elsewhere_scan(config->state, inventory, &elsewhere);
+
+	if (r < 0)
+		log_error("cannot tell whose the running shims are: %s", strerror(-r));
+	else if (elsewhere.count > 0)
+		log_error("%zu of this containerd's shims run in another state directory than %s (process %d, in %s): "
+			  "they would run on, known to nobody; give --state=%s to end them", elsewhere.count,
+			  log_name(config->state), elsewhere.pid, log_name(elsewhere.state),
+			  log_name(elsewhere.state));
+	free(elsewhere.state);
+	if (r == 0 && elsewhere.count > 0)
+		r = -ENOTDIR;
+	return r < 0 ? r : check_given(paths);
 }

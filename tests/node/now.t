@@ -161,6 +161,33 @@ is "in a pod: the new pods are there" "$(node_census)" "$(cat "$NODE/counts")"
 node_remove_pods
 node_forget
 
+# ---- a state directory that the pods are not in ---------------------------------
+
+pods "elsewhere"
+for state in /run/not-there /run/systemd; do
+    said=$(node_run containerd-recover now --yes --state="$state" 2>&1)
+    is "elsewhere, $state: hands off" $? 3
+    like "elsewhere, $state: it says where they are" "$said" "2 of .* shims run in .* than $state .*give --state=/run/containerd to"
+done
+is "elsewhere: a dry run says so too" "$(node_run containerd-recover now --dry-run --state=/run/not-there >/dev/null 2>&1; echo $?)" 3
+ok "elsewhere: containerd was not stopped" node_is_active
+is "elsewhere: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
+is "elsewhere: nothing is set aside" "$(node_quarantines)" ""
+node_run ln -s /run/containerd /run/linked
+ok "elsewhere: a link to the right one is as good" node_run containerd-recover now --dry-run --state=/run/linked
+node_remove_pods
+said=$(node_run containerd-recover now --yes --state=/run/not-there 2>&1)
+is "elsewhere, without pods: hands off" $? 3
+like "elsewhere, without pods: it says which is configured" "$said" "no state directory /run/not-there, .*has /run/containerd; leave"
+node_run systemctl stop containerd
+node_run rm -rf /run/containerd
+ok "as after a reboot: a state directory that is not there is right" node_run containerd-recover now --yes
+ok "as after a reboot: containerd answers" node_ready
+id=$(basename "$(node_quarantine)")
+said=$(node_run containerd-recover restore --yes --state=/run/not-there "$id" 2>&1)
+is "elsewhere: restore keeps its hands off" $? 3
+node_forget
+
 # ---- pods between a run that was killed and the one that goes on ---------------
 
 guarded() {
