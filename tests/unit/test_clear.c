@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -14,10 +13,12 @@
 #include "recover/clear.h"
 #include "recover/file.h"
 #include "recover/kill.h"
+#include "recover/reservation.h"
 #include "recover/unmount.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "tests/unit/fault.h"
+#include "tests/unit/processes.h"
 #include "tests/unit/tap.h"
 
 #define STATE "/run/containerd"
@@ -74,54 +75,6 @@ static void put_bundle(const char *id, const char *sandbox, const char *netns)
 	put_file(path, "unix:///run/containerd/s/0123\n");
 }
 
-/* fork(), after which the parent goes on once the child has closed @ret_ready. */
-static pid_t fork_until_ready(int *ret_ready)
-{
-	int ends[2] = { -1, -1 };
-	char byte;
-	pid_t pid;
-
-	CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
-	pid = fork();
-	if (pid == 0) {
-		*ret_ready = ends[1];
-		return 0;
-	}
-	(void)close(ends[1]);
-	CHECK_EQ(read(ends[0], &byte, 1), 0);
-	(void)close(ends[0]);
-	return pid;
-}
-
-static bool is_shim(pid_t pid)
-{
-	char path[32], line[16] = "";
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	file = fopen(path, "re");
-	if (file && !fgets(line, sizeof(line), file))
-		*line = '\0';
-	if (file)
-		(void)fclose(file);
-	return strcmp(line, "containerd-shim") == 0;
-}
-
-/* A process with the command line of a shim; this program, see main(). */
-static pid_t spawn_shim(const char *id, const char *socket)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		execl("/proc/self/exe", "containerd-shim-runc-v2", "-namespace", "k8s.io", "-id", id,
-		      "-address", socket, (char *)NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < 500 && !is_shim(pid); i++)
-		usleep(10000);
-	return pid;
-}
-
 static const char *cgroup_root(void)
 {
 	return exists("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
@@ -155,19 +108,6 @@ static void remove_cgroup(const char *id)
 		usleep(10000);
 }
 
-/* The exit signal of @pid, 0 if it lives; a survivor is ended here. */
-static int ended_by(pid_t pid)
-{
-	int status, killer = 0;
-
-	for (int i = 0; i < 60 && killer == 0; i++, usleep(5000))
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return WIFSIGNALED(status) ? WTERMSIG(status) : -1;
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	return 0;
-}
-
 static struct sandbox *find(struct inventory *inventory, const char *id)
 {
 	for (size_t i = 0; i < inventory->sandbox_count; i++)
@@ -189,7 +129,7 @@ static struct inventory only(struct inventory *all, const char *id)
 static void test_inventory_takes_what_is_this_containerds(void)
 {
 	cleanup_inventory struct inventory inventory = { 0 }, copy = { 0 };
-	pid_t ours = spawn_shim(POD_A, SOCKET), other = spawn_shim(ID("ddd4"), "/run/other.sock");
+	pid_t ours = spawn_shim("k8s.io", POD_A, SOCKET), other = spawn_shim("k8s.io", ID("ddd4"), "/run/other.sock");
 	json_auto_t *json = NULL, *again = NULL;
 	struct sandbox *a;
 
@@ -260,7 +200,7 @@ static void noop(int signal)
 
 static void test_kill_ends_the_lost_and_nobody_else(void)
 {
-	pid_t shim = spawn_shim(POD_A, SOCKET), kept_shim = spawn_shim(POD_B, SOCKET);
+	pid_t shim = spawn_shim("k8s.io", POD_A, SOCKET), kept_shim = spawn_shim("k8s.io", POD_B, SOCKET);
 	pid_t gentle = spawn_member(POD_A, SIG_DFL), stubborn = spawn_member(APP_A, noop);
 	pid_t kept = spawn_member(POD_B, SIG_DFL);
 	cleanup_inventory struct inventory inventory = { 0 };
@@ -341,7 +281,7 @@ static void test_whether_it_would_end_ourselves(void)
 
 static void test_kill_spares_a_reused_pid(void)
 {
-	pid_t shim = spawn_shim(POD_A, SOCKET);
+	pid_t shim = spawn_shim("k8s.io", POD_A, SOCKET);
 	cleanup_inventory struct inventory inventory = { 0 };
 	struct clear_result result = { 0 };
 	struct inventory lost;
@@ -405,6 +345,7 @@ static void test_frozen_containers_end(void)
 static void test_unmount_by_another_way(void)
 {
 	cleanup_mounts struct mounts mounts = { 0 };
+	cleanup_fd int fd = -EBADF;
 
 	run("mkdir -p /run/real/dir/in /run/real/other && ln -s real /run/way && ln -s other /run/real/link && "
 	    "mount -t tmpfs none /run/real/dir/in && mount -t tmpfs none /run/real/other");
@@ -416,7 +357,12 @@ static void test_unmount_by_another_way(void)
 	CHECK_EQ(unmount_below(&mounts, "/run/way//dir"), 0);
 	run("! mountpoint -q /run/real/dir/in && mountpoint -q /run/real/other");
 	CHECK_EQ(unmount_below(&mounts, "/run/real/dir"), 0); /* as the table of before has it */
-	run("umount /run/real/other");
+	/* A link that came to a mount's path since, and a mount that is in use. */
+	CHECK_EQ(unmount("/run/real/link"), 0);
+	run("mountpoint -q /run/real/other");
+	fd = open("/run/real/other", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(unmount("/run/real/other"), 0);
+	run("! mountpoint -q /run/real/other");
 }
 
 static void test_bundles_go_aside_and_come_back(void)
@@ -444,6 +390,14 @@ static void test_bundles_go_aside_and_come_back(void)
 	CHECK(!exists(STATE "/.containerd-recover-t1"));
 	CHECK_EQ(clear_bundles_undo(&config, "t1"), 0);
 	CHECK_EQ(umount(TASKS "/" APP_A "/rootfs"), 0);
+	CHECK_EQ(clear_bundles(&config, &lost, "", &result), -EINVAL);
+	/* Of an earlier try, whatever it is: nothing is moved over it. */
+	run("mkdir -p " STATE "/.containerd-recover-t3/k8s.io/" POD_A);
+	CHECK_EQ(clear_bundles(&config, &lost, "t3", &result), -EEXIST);
+	CHECK(exists(TASKS "/" POD_A "/config.json"));
+	run("rmdir " STATE "/.containerd-recover-t3/k8s.io/" POD_A);
+	CHECK_EQ(clear_bundles_undo(&config, "t3"), 0);
+	CHECK(exists(TASKS "/" APP_A "/config.json"));
 }
 
 /* Whatever call fails, no bundle is lost, and a second run completes the move. */
@@ -608,15 +562,41 @@ static void test_netns_without_a_link_of_ours_keeps_its_address(void)
 	struct inventory lost;
 
 	put_leases();
-	run("ip link del veth00000001; ip link del veth00000002; ip link del cali0000001");
+	run("ip link del veth00000002; ip link del cali0000001; ip link set veth00000001 up");
 	CHECK_EQ(inventory_scan(&config, 0, &inventory), 0);
 	lost = only(&inventory, POD_A);
+	CHECK_EQ(clear_reservations(&config, &lost, &result), 0);
+	CHECK_EQ(result.kept, 2);
+	inventory_done(&inventory);
+	run("ip link del veth00000001");
+	CHECK_EQ(inventory_scan(&config, 0, &inventory), 0);
+	lost = only(&inventory, POD_A);
+	memset(&result, 0, sizeof(result));
 	CHECK_EQ(clear_reservations(&config, &lost, &result), 0);
 	CHECK_EQ(result.kept, 2);
 	run("ip netns del cni-aaaaaaaa");
 	memset(&result, 0, sizeof(result));
 	CHECK_EQ(clear_reservations(&config, &lost, &result), 0);
 	CHECK_EQ(result.released, 2);
+}
+
+/* Host-local had made the file and not written it; by now it has, or the network is gone. */
+static void test_an_empty_reservation_that_is_filled_is_kept(void)
+{
+	struct reservation empty[] = {
+		{ .data_dir = (char *)"/var/lib/cni/networks", .network = (char *)"cbr0", .address = (char *)"10.88.0.8" },
+		{ .data_dir = (char *)"/var/lib/cni/networks", .network = (char *)"cbr0", .address = (char *)"10.88.0.9" },
+		{ .data_dir = (char *)"/var/lib/cni/networks", .network = (char *)"gone", .address = (char *)"10.88.0.9" },
+	};
+	struct inventory inventory = { .empty_reservations = empty, .empty_reservation_count = 3 };
+	struct reservation_result result = { 0 };
+
+	put_file(NETWORK "/10.88.0.8", "");
+	put_file(NETWORK "/10.88.0.9", POD_B "\r\neth0");
+	CHECK_EQ(reservations_release_empty(&inventory, 500, &result), 0);
+	CHECK_EQ(result.released, 1);
+	CHECK_EQ(result.kept, 1);
+	CHECK(!exists(NETWORK "/10.88.0.8") && exists(NETWORK "/10.88.0.9"));
 }
 
 static bool enter_own_world(void)
@@ -631,12 +611,8 @@ static bool enter_own_world(void)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[0], "containerd-shim-runc-v2") == 0) {
-		(void)prctl(PR_SET_NAME, "containerd-shim-runc-v2");
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
+	if (argc > 1)
+		be_a_shim(argv);
 	if (geteuid() != 0 || !enter_own_world()) {
 		printf("1..0 # SKIP needs root and namespaces\n");
 		return 0;
@@ -658,5 +634,6 @@ int main(int argc, char **argv)
 	RUN(test_reservation_given_to_another_is_kept);
 	RUN(test_lock_held_by_a_stuck_process_is_bounded);
 	RUN(test_netns_without_a_link_of_ours_keeps_its_address);
+	RUN(test_an_empty_reservation_that_is_filled_is_kept);
 	return tap_done();
 }

@@ -1,12 +1,14 @@
 /* In mount and network namespaces of its own: nothing of the machine is touched. */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "recover/cgroup.h"
 #include "recover/cni.h"
@@ -16,6 +18,8 @@
 #include "scanners/cleanup.h"
 #include "scanners/cnicache.h"
 #include "scanners/dir.h"
+#include "tests/unit/fault.h"
+#include "tests/unit/processes.h"
 #include "tests/unit/tap.h"
 
 #define STATE "/run/containerd"
@@ -386,6 +390,99 @@ static void test_remnants_go_and_neighbours_stay(void)
 	run("umount " STATE "/io.containerd.grpc.v1.cri/sandboxes/" OTHER "/shm; ip netns del cni-bbbbbbbb");
 }
 
+/* A namespace that is gone leaves an empty file; anything else there is somebody's. */
+static void test_what_is_no_namespace_stays(void)
+{
+	begin(NULL);
+	put_file("/run/netns/cni-aaaaaaaa", "", 0600);
+	CHECK_EQ(sweep(0).released, 1);
+	CHECK(!exists("/run/netns/cni-aaaaaaaa"));
+	begin(NULL);
+	put_file("/run/netns/cni-aaaaaaaa", "precious", 0600);
+	CHECK_EQ(sweep(-EEXIST).failed, 1);
+	CHECK(exists("/run/netns/cni-aaaaaaaa"));
+	begin(NULL);
+	run("mkfifo /run/netns/cni-aaaaaaaa");
+	CHECK_EQ(sweep(-EEXIST).failed, 1);
+	CHECK(exists("/run/netns/cni-aaaaaaaa"));
+}
+
+/* Nothing of the pod answers any more when a plugin gives its address away. */
+static void test_all_is_quiet_before_a_plugin_runs(void)
+{
+	pid_t shim = spawn_shim("k8s.io", POD, config.address);
+	cleanup_free char *calls = NULL;
+
+	begin(CHAIN);
+	put_plugin("bridge", "ip -o link show up dev veth00000001 | sed 's/.*/link up/' >>" CALLS);
+	put_plugin("portmap", "");
+	run("ip netns add cni-aaaaaaaa && ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa "
+	    "&& ip link set veth00000001 up");
+	CHECK_EQ(sweep(0).released, 1);
+	calls = read_text(CALLS);
+	CHECK(strstr(calls, "bridge DEL") && !strstr(calls, "link up"));
+	CHECK_EQ(ended_by(shim), SIGKILL);
+}
+
+/* What says whose a link or an address is outlives it, whatever fails; and the rest is gone on with. */
+static void test_no_fault_forgets_whose_it_is(void)
+{
+	static const char *const calls[] = { "unlinkat", "flock", "mnl_socket_recvfrom" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		for (int n = 1;; n++) {
+			cleanup_inventory struct inventory lost = { 0 };
+			struct sweep_result result = { 0 };
+			bool fired;
+			int r;
+
+			begin(CHAIN);
+			put_plugin("bridge", "");
+			put_plugin("portmap", "");
+			run("ip netns add cni-aaaaaaaa && "
+			    "ip link add veth00000001 type veth peer name eth0 netns cni-aaaaaaaa");
+			CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+			fault_arm(calls[i], n, EIO);
+			r = sweep_sandboxes(&config, &lost, &options, &result);
+			fired = fault_fired();
+			if (exists(NETWORK "/10.1.0.2") || exists(TASKS "/" POD) || exists("/run/netns/cni-aaaaaaaa") ||
+			    system("ip link show veth00000001 >/dev/null 2>&1") == 0)
+				CHECK(r < 0 && result.failed == 1 && exists(RESULTS "/net-" POD "-eth0"));
+			CHECK_EQ(sweep_sandboxes(&config, &lost, &options, &result), 0);
+			CHECK_EQ(result.released, 1);
+			CHECK(!exists(NETWORK "/10.1.0.2") && !exists(RESULTS "/net-" POD "-eth0"));
+			if (!fired)
+				break;
+		}
+}
+
+/* Without the sandbox's own bundle the next run would not know of the rest. */
+static void test_the_sandboxs_own_bundle_goes_last(void)
+{
+	for (int n = 1, status = 0; !WIFEXITED(status) || n == 1; n++) {
+		cleanup_inventory struct inventory lost = { 0 };
+		struct sweep_result result;
+		pid_t pid;
+
+		begin(NULL);
+		run("cp -r " TASKS "/" POD " " TASKS "/" OTHER);
+		CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+		CHECK_EQ(lost.sandbox_count, 1);
+		pid = fork();
+		if (pid == 0) {
+			fault_arm("unlinkat", n, FAULT_STOP);
+			_exit(sweep_sandboxes(&config, &lost, &options, &result) < 0);
+		}
+		CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+		CHECK(exists(TASKS "/" POD "/config.json") || !exists(TASKS "/" OTHER));
+		if (!WIFEXITED(status)) {
+			CHECK_EQ(kill(pid, SIGKILL), 0);
+			CHECK_EQ(waitpid(pid, NULL, 0), pid);
+		}
+	}
+	CHECK(!exists(TASKS "/" POD) && !exists(TASKS "/" OTHER));
+}
+
 static void make_socket(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -406,10 +503,18 @@ static void test_sockets_of_shims_alone(void)
 	CHECK(!exists(STATE "/s/" POD));
 
 	begin(NULL);
+	run("mkdir -p " STATE "/s");
 	make_socket(STATE "/containerd.sock");
 	put_file(TASKS "/" POD "/address", "unix://" STATE "/s/../containerd.sock", 0600);
 	CHECK_EQ(sweep(0).released, 1);
 	CHECK(exists(STATE "/containerd.sock"));
+
+	begin(NULL);
+	run("mkdir -p " STATE "/s");
+	put_file(STATE "/s/" POD, "", 0600);
+	put_file(TASKS "/" POD "/address", "unix://" STATE "/s/" POD, 0600);
+	CHECK_EQ(sweep(-ENOTSOCK).failed, 1);
+	CHECK(exists(STATE "/s/" POD));
 }
 
 /* kata and gVisor clean up themselves; runc's remains are known. */
@@ -430,6 +535,13 @@ static void test_other_runtimes_delete_themselves(void)
 	put_file(TASKS "/" POD "/shim-binary-path", "/var/lib/plugins/containerd-shim-runc-v2", 0600);
 	CHECK_EQ(sweep(0).released, 1);
 	CHECK(!exists(CALLS));
+
+	/* One that fails is said, and the bundle goes all the same: nobody else would come for it. */
+	begin(NULL);
+	put_plugin("containerd-shim-kata-v2", "exit 1");
+	put_file(TASKS "/" POD "/shim-binary-path", "/var/lib/plugins/containerd-shim-kata-v2", 0600);
+	CHECK_EQ(sweep(-EREMOTEIO).failed, 1);
+	CHECK(!exists(TASKS "/" POD));
 }
 
 static void test_dry_run_changes_nothing(void)
@@ -472,6 +584,11 @@ static void test_small_trees_without_crossing(void)
 	CHECK_EQ(remove_small_tree(fd, "t"), 0);
 	CHECK_EQ(remove_small_tree(fd, "t"), 0);
 	CHECK(!exists("/var/lib/t"));
+	/* A small tree is no deep one. */
+	run("mkdir -p /var/lib/t/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16");
+	CHECK_EQ(remove_small_tree(fd, "t"), -ELOOP);
+	run("rmdir /var/lib/t/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16");
+	CHECK_EQ(remove_small_tree(fd, "t"), 0);
 }
 
 static void test_systemd_scopes(void)
@@ -526,8 +643,10 @@ static bool enter_own_world(void)
 	       mount("none", "/var/lib", "tmpfs", 0, NULL) == 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		be_a_shim(argv);
 	if (geteuid() != 0 || !enter_own_world()) {
 		printf("1..0 # SKIP needs root and namespaces\n");
 		return 0;
@@ -544,6 +663,10 @@ int main(void)
 	RUN(test_plugin_that_is_a_path_is_not_run);
 	RUN(test_firewall_runs_for_an_address_of_its_own_only);
 	RUN(test_remnants_go_and_neighbours_stay);
+	RUN(test_what_is_no_namespace_stays);
+	RUN(test_all_is_quiet_before_a_plugin_runs);
+	RUN(test_no_fault_forgets_whose_it_is);
+	RUN(test_the_sandboxs_own_bundle_goes_last);
 	RUN(test_sockets_of_shims_alone);
 	RUN(test_other_runtimes_delete_themselves);
 	RUN(test_dry_run_changes_nothing);
