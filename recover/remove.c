@@ -14,7 +14,7 @@ static int remove_entry(int dirfd, const char *name, unsigned depth)
 {
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return 0;
-	if (errno != EISDIR && errno != EPERM)
+	if (errno != EISDIR)
 		return -errno;
 	return remove_directory(dirfd, name, depth);
 }
