@@ -99,16 +99,18 @@ int run_check_state(const struct config_overrides *paths, const struct config *c
 {
 	struct elsewhere elsewhere = { 0 };
 	int r = elsewhere_scan(config->state, inventory, &elsewhere);
+	/* Beside pods that are here, what is elsewhere was lost before, and is as it was. */
+	bool wrong = r == 0 && elsewhere.count > 0 && elsewhere.here == 0;
 
 	if (r < 0)
 		log_error("cannot tell whose the running shims are: %s", strerror(-r));
-	else if (elsewhere.count > 0)
+	else if (wrong)
 		log_error("%zu of this containerd's shims run in another state directory than %s (process %d, in %s): "
 			  "they would run on, known to nobody; give --state=%s to end them", elsewhere.count,
 			  log_name(config->state), elsewhere.pid, log_name(elsewhere.state),
 			  log_name(elsewhere.state));
 	free(elsewhere.state);
-	if (r == 0 && elsewhere.count > 0)
-		r = -ENOTDIR;
+	if (wrong)
+		return -ENOTDIR;
 	return r < 0 ? r : check_given(paths);
 }

@@ -30,8 +30,8 @@ int run_check_apart(const struct inventory *inventory);
 
 /*
  * Is the state directory of @config, read with @paths, the one that the pods of
- * @inventory are in? Likewise; -ENOTDIR if it is not. One that is not there may be right:
- * it does not outlive a reboot.
+ * @inventory are in? Likewise; -ENOTDIR if all that live are in another. One that is
+ * not there may be right: it does not outlive a reboot.
  */
 int run_check_state(const struct config_overrides *paths, const struct config *config,
 		    const struct inventory *inventory);

@@ -45,8 +45,10 @@ int elsewhere_scan(const char *state, const struct inventory *inventory, struct 
 		const struct sandbox *sandbox = &inventory->sandboxes[i];
 		cleanup_free char *other = NULL;
 
-		if (!sandbox->from_shim || sandbox->from_bundle ||
-		    process_is_running(&sandbox->shim) != 1)
+		if (!sandbox->from_shim || process_is_running(&sandbox->shim) != 1)
+			continue;
+		found.here += sandbox->from_bundle;
+		if (sandbox->from_bundle)
 			continue;
 		other = state_of(sandbox->shim.pid);
 		if (!other || strcmp(other, real ? real : state) == 0)

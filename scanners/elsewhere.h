@@ -10,6 +10,7 @@
 
 struct elsewhere {
 	size_t count; /* living shims */
+	size_t here;  /* those whose bundles are where one looks */
 	pid_t pid;    /* of the first */
 	char *state;  /* its state directory, links resolved, raw; NULL if there is none */
 };

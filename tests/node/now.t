@@ -174,6 +174,15 @@ ok "elsewhere: containerd was not stopped" node_is_active
 is "elsewhere: the node is as it was" "$(node_census)" "$(cat "$NODE/counts")"
 is "elsewhere: nothing is set aside" "$(node_quarantines)" ""
 node_run ln -s /run/containerd /run/linked
+# One that was lost before, when another directory was configured.
+lost=/run/once/io.containerd.runtime.v2.task/k8s.io/$(printf '%064d' 7)
+mkdir -p "$(node_path "$lost")" "$(node_path /opt/once)"
+cp "$BUILD/tests/node/pause" "$(node_path /opt/once/containerd-shim-runc-v2)"
+node_run systemd-run --quiet --collect --unit=once --working-directory="$lost" /opt/once/containerd-shim-runc-v2 \
+    -namespace k8s.io -id "${lost##*/}" -address /run/containerd/containerd.sock
+ok "elsewhere: beside pods that are here it is no hindrance" node_run containerd-recover now --dry-run
+like "elsewhere: without them it is" "$(node_run containerd-recover now --dry-run --state=/run/systemd 2>&1)" "3 of .* shims run"
+node_run systemctl stop once
 ok "elsewhere: a link to the right one is as good" node_run containerd-recover now --dry-run --state=/run/linked
 node_remove_pods
 said=$(node_run containerd-recover now --yes --state=/run/not-there 2>&1)
