@@ -64,6 +64,18 @@ static int check_unused(const struct situation *s, const struct ticket *ticket)
 	return r;
 }
 
+/* Bringing images over may take long; it goes on at containerd's next start. */
+static void stop_units(void)
+{
+	static const char *const units[] = {
+		"containerd-recover-finish.service",
+		"containerd-recover-purge.service",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		(void)unit_stop(units[i], STOP_PATIENCE_SEC); /* not installed, or not running */
+}
+
 static int open_ticket(const struct situation *s, const char *id, bool lock, struct ticket *ret)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
@@ -72,6 +84,8 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 
 	/* By hand somebody may be at it too; a purge that has begun is waited for in vain. */
 	r = lock ? ticket_open(&s->place, id, ret) : ticket_peek(&s->place, id, ret);
+	if (r == -EBUSY)
+		stop_units(); /* containerd is down: they got to this one since they were looked at */
 	for (int i = 0; r == -EBUSY && i < LOCK_TRIES; i++) {
 		(void)nanosleep(&pause, NULL);
 		r = ticket_open(&s->place, id, ret);
@@ -112,18 +126,10 @@ static bool is_at_rest(const struct situation *s, const char *id)
 	return r != -EBUSY;
 }
 
-/* Bringing images over may take long; it goes on at containerd's next start. */
 static void stop_background(const struct situation *s, const char *id)
 {
-	static const char *const units[] = {
-		"containerd-recover-finish.service",
-		"containerd-recover-purge.service",
-	};
-
-	if (is_at_rest(s, id))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		(void)unit_stop(units[i], STOP_PATIENCE_SEC); /* not installed, or not running */
+	if (!is_at_rest(s, id))
+		stop_units();
 }
 
 /* For the report: the manifest lists these pods among those of the quarantine. */

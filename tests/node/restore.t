@@ -279,4 +279,16 @@ node_run systemctl stop holder
 node_run systemctl start containerd-recover-purge
 gone() { ! node_run test -e "$root.quarantine/$first"; }
 ok "its next start does" node_until 30 gone
+
+# Background work that gets to it when containerd is down already gives way.
+node_policy '[salvage]' 'enabled = no'
+node_run containerd-recover now --yes --force >"$NODE/said"
+node_until 30 finish_is_over
+id=$(basename "$(node_quarantine)")
+mv "$(node_path /usr/lib/systemd/system/containerd-recover-finish.service)" "$NODE/finish.service"
+node_unit late "ExecStop=/bin/sh -c 'systemd-run -q --unit=containerd-recover-finish flock $root.quarantine/$id sleep 1000; \
+    until systemctl -q is-active containerd-recover-finish; do :; done; sleep 0.3'"
+ok "background work comes late: it is put back" node_run containerd-recover restore --yes "$id"
+started=$(node_log | grep -c 'Started containerd-recover-finish.service - /usr/bin/flock')
+ok "background work comes late: it had been there" test "$started" -ge 1
 tap_done
