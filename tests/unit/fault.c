@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -88,6 +89,7 @@ WRAP(malloc, void *, NULL, (size_t a), (a))
 WRAP(calloc, void *, NULL, (size_t a, size_t b), (a, b))
 WRAP(mmap, void *, MAP_FAILED, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))
 WRAP(realloc, void *, NULL, (void *a, size_t b), (a, b))
+WRAP(sys_openat2, int, -errno, (int a, const char *b, uint64_t c, uint64_t d, uint64_t e), (a, b, c, d, e))
 WRAP(mnl_socket_recvfrom, ssize_t, -1, (const struct mnl_socket *a, void *b, size_t c), (a, b, c))
 
 int __real_openat64(int dirfd, const char *path, int flags, ...);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/sys.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 
@@ -39,6 +40,7 @@ CALL(malloc, memory = malloc(1), NULL)
 CALL(calloc, memory = calloc(1, 1), NULL)
 CALL(realloc, memory = realloc(memory, 1), NULL)
 CALL(mnl_socket_recvfrom, mnl_socket_recvfrom((struct mnl_socket *)buffer, buffer, 1), -1)
+CALL(sys_openat2, sys_openat2(AT_FDCWD, "/", O_RDONLY, 0, 0), -EUCLEAN)
 CALL(openat, openat(AT_FDCWD, "/", O_RDONLY | O_CLOEXEC), -1)
 
 static void test_every_fault_happens(void)
@@ -52,6 +54,7 @@ static void test_every_fault_happens(void)
 		CASE(unlinkat), CASE(write), CASE(fstat), CASE(fstatat), CASE(fchmod), CASE(fchown),
 		CASE(getdents64), CASE(pread), CASE(open_by_handle_at), CASE(flock), CASE(malloc),
 		CASE(calloc), CASE(realloc), CASE(mnl_socket_recvfrom), CASE(openat),
+		CASE(sys_openat2),
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {

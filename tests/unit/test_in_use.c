@@ -55,6 +55,7 @@ static void prepare(void)
 	make(INTERIM);
 	put(META);
 	put(SNAPSHOTS "/metadata.db");
+	put(SNAPSHOTS "/mounts.db");
 	put(INTERIM "/meta.db");
 	put("root/io.containerd.file");
 	put("root/meta.db"); /* none of a plugin's */
@@ -111,7 +112,7 @@ static void test_nobody(void)
 	CHECK_EQ(in_use(&place, &ticket, NULL, &user), 0);
 	CHECK(!is_locked(META));
 	CHECK_EQ(in_use(&place, &ticket, &locks, &user), 0);
-	CHECK_EQ(locks.count, 3);
+	CHECK_EQ(locks.count, 4);
 	CHECK(is_locked(META));
 	CHECK(is_locked(SNAPSHOTS "/metadata.db"));
 	CHECK(is_locked(INTERIM "/meta.db"));
@@ -131,6 +132,7 @@ static void test_held(void)
 		{ META, LOCK_EX, "io.containerd.metadata.v1.bolt/meta.db" },
 		{ META, LOCK_SH, "io.containerd.metadata.v1.bolt/meta.db" }, /* bbolt's tools look */
 		{ SNAPSHOTS "/metadata.db", LOCK_EX, "io.containerd.snapshotter.v1.overlayfs/metadata.db" },
+		{ SNAPSHOTS "/mounts.db", LOCK_EX, "io.containerd.snapshotter.v1.overlayfs/mounts.db" },
 		{ INTERIM "/meta.db", LOCK_EX, "io.containerd.metadata.v1.bolt.1/meta.db" },
 	};
 
@@ -209,7 +211,7 @@ static void test_only_what_is_in_the_tree(void)
 	CHECK_EQ(mount(outside, mounted, NULL, MS_BIND, NULL), 0);
 	holder = hold("../../outside/meta.db", LOCK_EX);
 	CHECK_EQ(in_use(&place, &ticket, &locks, &user), 0);
-	CHECK_EQ(locks.count, 3);
+	CHECK_EQ(locks.count, 4);
 	end(holder);
 	CHECK_EQ(umount2(mounted, MNT_DETACH), 0);
 }
