@@ -280,6 +280,7 @@ static int setup(struct purge *purge, int fd)
 		pace_done(&crew->pace);
 		return r;
 	}
+	crew->by_hash = crew->place.magic == EXT4_SUPER_MAGIC;
 	crew->in_turns = crew->place.magic == XFS_SUPER_MAGIC;
 	crew->reading = true; /* as long as it is not known */
 	if (dirahead_open(fd, &crew->ahead) < 0)

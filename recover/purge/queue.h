@@ -30,6 +30,7 @@ struct node {
 	int fd;		     /* -EBADF until visited */
 	bool read;	     /* to the end, and nobody is at it */
 	bool rescan;	     /* directories were moved into it */
+	bool in_order;	     /* what is left is read as it comes, not by inodes */
 	atomic_bool left;    /* something inside could not be deleted */
 	unsigned char tries;
 	char name[];

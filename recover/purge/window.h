@@ -14,6 +14,7 @@ enum {
 	WINDOW_SMALL = 32 << 10,
 	WINDOW_MAX = 4 << 20, /* what an entry can point into */
 	WINDOW_CHUNK = 64,
+	WINDOW_LOOK = 192 << 10, /* entries looked at for one window of the lowest; more cost more than they save */
 };
 
 /* An entry as small as it can be: what orders it, and where in the buffer it is. */
@@ -27,6 +28,8 @@ struct window {
 	window_entry *entries; /* what is no directory first, then directories */
 	size_t room, files, count;
 	bool full;		      /* there may be more, the buffer was too small */
+	bool lowest;		      /* what is left of it will be read again */
+	atomic_bool failed;	      /* and something will be */
 	atomic_size_t taken;	      /* of the files */
 
 	struct node *node;	    /* whose entries they are */
@@ -43,6 +46,16 @@ void window_done(struct window *window);
  * negative errno.
  */
 int window_read(struct window *window, int fd);
+
+/*
+ * For a directory that comes in no order of inodes (ext4: by hashes): of the
+ * files behind where @fd stands those with the lowest inodes, so that a block
+ * of inodes is changed by one window and not by all. Nothing that is or may be
+ * a directory is among them, and @fd stands where it did, unless that was all
+ * there is. @staging is a window whose content is done with. Returns as
+ * window_read(); 0: no more files, the rest has to be read in its own order.
+ */
+int window_read_lowest(struct window *window, struct window *staging, int fd);
 
 /* Of entry @i: its name, its inode, and where in the directory the one behind it is. */
 const char *window_name(const struct window *window, size_t i);

@@ -102,11 +102,13 @@ static unsigned unlink_chunk(struct worker *worker, struct window *window, size_
 		const char *name = window_name(window, i);
 		int r = place_unlink(&worker->crew->place, node->fd, name);
 
-		if (r == -EISDIR)
+		if (r < 0 && window->lowest)
+			window->failed = true; /* met again, and told then */
+		else if (r == -EISDIR)
 			r = add_dir(dirs, dir_count, node, name);
 		else
 			gone += r == 0;
-		if (r < 0)
+		if (r < 0 && !window->lowest)
 			leave(worker, node, name, r);
 	}
 	return gone;
@@ -258,6 +260,19 @@ static void work_off(struct worker *worker, struct window *window)
 		queue_unshare(queue, window);
 }
 
+/* What comes by hashes is worth a look at all of it, if it is large. */
+static int read_window(struct worker *worker, struct window *window, struct node *node)
+{
+	if (window == &worker->large && worker->crew->by_hash && !node->in_order) {
+		int r = window_read_lowest(window, &worker->small, node->fd);
+
+		if (r != 0)
+			return r;
+		node->in_order = true;
+	}
+	return window_read(window, node->fd);
+}
+
 static void visit(struct worker *worker, struct node *node)
 {
 	struct queue *queue = &worker->crew->queue;
@@ -269,10 +284,11 @@ static void visit(struct worker *worker, struct node *node)
 		return;
 	if (reads_ahead(worker->crew))
 		dirahead_hint(&worker->crew->ahead, node->fd);
-	while ((r = window_read(window, node->fd)) > 0) {
+	while ((r = read_window(worker, window, node)) > 0) {
 		window->node = node;
 		go_on = add_dirs(worker, window, node);
 		work_off(worker, window);
+		node->in_order = node->in_order || window->failed;
 		if (removed_early(worker, node, window)) {
 			drop_large(worker);
 			remove_node(worker, node, true);

@@ -22,6 +22,7 @@ struct crew {
 	struct dirahead ahead;
 	struct treeahead *tree_ahead; /* on btrfs, else NULL */
 	atomic_bool reading; /* from the disk: at full speed it pays to read ahead */
+	bool by_hash;	     /* directories come in the order of hashes, not of inodes */
 	bool in_turns;	     /* one worker unlinks at a time, while others read what comes next */
 	pthread_mutex_t turn;
 	struct node *root;

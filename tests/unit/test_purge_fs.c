@@ -125,6 +125,61 @@ static void test_a_whole_tree_flat_and_wide(void)
 	CHECK_EQ(dir_is_empty(fd), 1);
 }
 
+static void fill_long_names(int fd, unsigned first, unsigned end, bool dirs)
+{
+	for (unsigned i = first; i < end; i++) {
+		char name[201];
+
+		(void)snprintf(name, sizeof(name), "%0200u", i);
+		if (!CHECK_EQ(dirs ? mkdirat(fd, name, 0700) :
+				     mknodat(fd, name, S_IFREG | 0600, 0), 0))
+			break;
+	}
+}
+
+static void put_mount_on(int fd, const char *name)
+{
+	cleanup_free char *path = NULL, *file = NULL;
+
+	if (!CHECK(asprintf(&path, "/proc/self/fd/%d/%s", fd, name) > 0) ||
+	    !CHECK(asprintf(&file, "%s/other", base) > 0))
+		return;
+	CHECK(mknod(file, S_IFREG | 0600, 0) == 0 || errno == EEXIST);
+	CHECK_EQ(mount(file, path, NULL, MS_BIND, NULL), 0);
+}
+
+/*
+ * Files of many windows, read by inodes where directories are in the order of
+ * hashes; directories between them, and one file that cannot go: that one is
+ * told once, and does not keep the others.
+ */
+static void test_a_directory_of_many_windows(void)
+{
+	enum { FILES = 24000, DIRS = 300 };
+	cleanup_fd int fd = make_dir(root, "windows"), flat = make_dir(fd, "flat");
+	char busy[201];
+	struct purge_progress p;
+
+	(void)snprintf(busy, sizeof(busy), "%0200u", FILES / 3);
+	fill_long_names(flat, 0, FILES / 2, false);
+	fill_long_names(flat, FILES / 2, FILES / 2 + DIRS, true);
+	fill_long_names(flat, FILES / 2 + DIRS, FILES + DIRS, false);
+	put_mount_on(flat, busy);
+	CHECK_EQ(purge(fd, &p), -EBUSY);
+	CHECK_EQ(p.left, 1);
+	CHECK_EQ(p.entries, FILES + DIRS - 1);
+
+	CHECK_EQ(unlinkat(flat, busy, 0), -1);
+	CHECK_EQ(errno, EBUSY);
+	CHECK_EQ(dir_is_empty(flat), 0);
+	CHECK_EQ(fchdir(flat), 0);
+	CHECK_EQ(umount2(busy, MNT_DETACH), 0);
+	CHECK_EQ(chdir("/"), 0);
+	CHECK_EQ(purge(fd, &p), 0);
+	CHECK_EQ(p.entries, 2);
+	CHECK_EQ(dir_is_empty(fd), 1);
+}
+
 static void test_open_files_are_no_hindrance(void)
 {
 	cleanup_fd int fd = make_dir(root, "open");
@@ -245,6 +300,7 @@ static void run_on(const char *name, const char *image_size)
 	run(test_immutable_and_append_only, "immutable and append-only");
 	run(test_immutable_file_with_a_name_outside_stays_immutable, "immutable outside");
 	run(test_a_whole_tree_flat_and_wide, "a whole tree");
+	run(test_a_directory_of_many_windows, "a directory of many windows");
 	run(test_open_files_are_no_hindrance, "open files");
 	if (strcmp(type, "btrfs") == 0) {
 		run(test_subvolumes_go_in_one_step, "subvolumes");

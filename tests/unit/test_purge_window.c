@@ -10,6 +10,7 @@
 #include "recover/purge/queue.h"
 #include "recover/purge/window.h"
 #include "scanners/cleanup.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 
 enum { FILES = 3000, DIRS = 50 };
@@ -124,6 +125,84 @@ static void test_reading_goes_on_behind_an_entry(void)
 	window_done(&window);
 }
 
+static size_t count_up_to(int fd, uint64_t inode, bool dirs)
+{
+	DIR *dir = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_ino <= inode && entry->d_name[0] != '.' &&
+			 (entry->d_type == DT_DIR) == dirs;
+	if (dir)
+		(void)closedir(dir);
+	return count;
+}
+
+static void check_lowest(int fd, const struct window *window)
+{
+	CHECK(window->full && window->lowest);
+	CHECK_EQ(window->count, window->files);
+	for (size_t i = 0; i < window->files; i++)
+		check_entry(fd, window, i);
+	CHECK_EQ(count_up_to(fd, window_inode(window, window->files - 1), false), window->files);
+}
+
+/* In several windows, each the lowest of what is there; the directories are all left. */
+static void test_lowest_first_and_directories_never(void)
+{
+	cleanup_fd int fd = open_mixed();
+	struct window window, staging;
+	unsigned windows = 0;
+	off_t start;
+	int r;
+
+	if (!CHECK_EQ(window_init(&window, 2 * WINDOW_SMALL), 0) ||
+	    !CHECK_EQ(window_init(&staging, WINDOW_SMALL), 0))
+		return;
+	CHECK_EQ(window_read(&staging, fd), 1);
+	start = lseek(fd, 0, SEEK_CUR);
+	for (size_t i = 0; i < staging.files; i++)
+		CHECK_EQ(unlinkat(fd, window_name(&staging, i), 0), 0);
+	while ((r = window_read_lowest(&window, &staging, fd)) > 0) {
+		check_lowest(fd, &window);
+		CHECK_EQ(lseek(fd, 0, SEEK_CUR), start);
+		for (size_t i = 0; i < window.files; i++)
+			CHECK_EQ(unlinkat(fd, window_name(&window, i), 0), 0);
+		windows++;
+	}
+	CHECK_EQ(r, 0);
+	CHECK(windows > 1);
+	CHECK_EQ(count_up_to(fd, UINT64_MAX, false), 0);
+	CHECK_EQ(count_up_to(fd, UINT64_MAX, true), DIRS);
+	window_done(&staging);
+	window_done(&window);
+}
+
+/* Nothing is left behind: no need to read it again. */
+static void test_lowest_of_few_is_all(void)
+{
+	cleanup_fd int fd = -EBADF;
+	struct window window, staging;
+
+	CHECK_EQ(mkdirat(tmp, "few", 0700), 0);
+	fd = openat(tmp, "few", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(make_entry(fd, "a", false), 0);
+	CHECK_EQ(make_entry(fd, "b", false), 0);
+	if (!CHECK_EQ(window_init(&window, 2 * WINDOW_SMALL), 0) ||
+	    !CHECK_EQ(window_init(&staging, WINDOW_SMALL), 0))
+		return;
+	CHECK_EQ(window_read_lowest(&window, &staging, fd), 1);
+	CHECK_EQ(window.files, 2);
+	CHECK(!window.full && !window.lowest);
+	CHECK_EQ(window_read(&window, fd), 0);
+	fault_arm("getdents64", 1, EIO);
+	CHECK_EQ(window_read_lowest(&window, &staging, fd), -EIO);
+	CHECK(fault_fired());
+	window_done(&staging);
+	window_done(&window);
+}
+
 static void test_the_two_large_ones_differ(void)
 {
 	struct queue queue;
@@ -146,6 +225,8 @@ int main(void)
 	RUN(test_files_by_inode_then_directories);
 	RUN(test_small_windows_go_on_where_one_ended);
 	RUN(test_reading_goes_on_behind_an_entry);
+	RUN(test_lowest_first_and_directories_never);
+	RUN(test_lowest_of_few_is_all);
 	RUN(test_the_two_large_ones_differ);
 	return tap_done();
 }
