@@ -92,6 +92,10 @@ static void test_shims_come_before_a_fresh_root(void)
 	CHECK_EQ(triage(&f).steps, STEP_FREE_STATE | STEP_SWEEP);
 	f.history.freed = true; /* tried: on to the next rung */
 	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.shims.hung = 1;
+	CHECK_STR(rule_of(&f), "bloat-loop");
+	f.ledger.failures = f.ledger.timeouts = f.ledger.failures_needed = 0; /* no loop is asked for */
+	CHECK_STR(rule_of(&f), "healthy");
 	f = stuck();
 	f.shims.kill_hung = false;
 	CHECK_STR(rule_of(&f), "dead-shims");
