@@ -118,7 +118,8 @@ int window_read(struct window *window, int fd)
 	if (used < 0)
 		return (int)used;
 	window->full = (size_t)used + RECORD_MAX > window->size;
-	window->lowest = window->failed = false;
+	window->lowest = false;
+	window->failed = false;
 	sort_out(window, (size_t)used);
 	window->taken = 0;
 	return used > 0;
