@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +66,37 @@ void outage_forget(const char *unit)
 
 	if (path)
 		(void)unlink(path); /* most often there is none */
+}
+
+/* Waits for who has the lock of the file. Returns 1 if that one left it behind. */
+static int wait_for_lock(int run_fd, const char *name)
+{
+	cleanup_fd int fd = open_file(run_fd, name);
+	struct stat locked, now;
+
+	if (fd < 0)
+		return fd;
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (fstat(fd, &locked) < 0 || fstatat(run_fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return locked.st_dev == now.st_dev && locked.st_ino == now.st_ino;
+}
+
+int outage_wait(const char *unit)
+{
+	cleanup_fd int run_fd = dir_open_path(RUN_PATH);
+	cleanup_free char *name = file_name(unit);
+	int r;
+
+	if (!name)
+		return -ENOMEM;
+	if (run_fd < 0)
+		return run_fd == -ENOENT ? 0 : run_fd;
+	while ((r = wait_for_lock(run_fd, name)) == 0)
+		; /* a later run's by now */
+	return r == -ENOENT ? 0 : r;
 }
 
 json_t *outage_read(const char *unit)

@@ -19,6 +19,12 @@ int outage_begin(const char *unit, const char *command);
 /* Its start is asked for. Closes *@fd, which may be negative. */
 void outage_end(const char *unit, int *fd);
 
+/*
+ * Wait until nobody has stopped @unit any more. Returns 1 if who had was killed
+ * before it could start it again, 0 if not, or a negative errno.
+ */
+int outage_wait(const char *unit);
+
 /* The file, whoever left it, is not true any more: the unit is being started. */
 void outage_forget(const char *unit);
 

@@ -23,7 +23,7 @@ is "the program runs" "$("$prefix/bin/containerd-recover" --version)" "$(contain
 is "nobody but root may write to any of it" "$(find "$prefix" -mindepth 1 ! -type l -perm /022)" ""
 is "no placeholder is left" "$(grep -rlE '@[a-z]+@' "$prefix/lib")" ""
 is "every command named is the installed one" \
-    "$(grep -rhoE '[^ =+-]*/containerd-recover (preflight|record|probe|finish|purge|sweep)' "$prefix/lib" |
+    "$(grep -rhoE '[^ =+-]*/containerd-recover (preflight|record|probe|finish|purge|sweep|guard)' "$prefix/lib" |
         cut -d' ' -f1 | sort -u)" "$prefix/bin/containerd-recover"
 mapfile -t ours < <(find "$units" -maxdepth 1 -name 'containerd-recover*' | sort)
 ok "there are units" test "${#ours[@]}" -ge 4
