@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -16,6 +17,7 @@ enum {
 	ODD_MIN = 64,	   /* directories that had to be opened, from which on it is asked … */
 	ODD_SHARE = 8,	   /* … whether they are more than one of so many: then it is no help here */
 	KEPT_MAX = 16384, /* directories; more are walked as everywhere else */
+	REST_TRIES = 10, REST_PAUSE_NSEC = 1000000,
 	PART_MAX = EXT4DIR_PART / EXT4DIR_ENTRY_MIN, /* that one part of a directory can hold */
 };
 
@@ -218,12 +220,28 @@ static void take_entries(struct walk_worker *w, const struct inode_job *job)
 		flush(w);
 }
 
+/* What came before is counted: it cannot be begun anew, but what is half changed is whole soon. */
+static int read_rest(struct walk_worker *w, const struct inode_job *job)
+{
+	const struct timespec pause = { .tv_nsec = REST_PAUSE_NSEC };
+	int r;
+
+	for (unsigned tries = 0;; tries++) {
+		r = ext4dir_read(&w->inodes->reader, job->inode, job->parent, job->from);
+		if (r >= 0 || r == -ENOENT || tries == REST_TRIES)
+			return r;
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+}
+
 /* As ext4dir_read(); or -ENOENT as well if the kernel has walked it instead. */
 static int read_or_walk(struct walk_worker *w, const struct inode_job *job)
 {
 	struct walk_inodes *inodes = w->inodes;
 	int r, opened;
 
+	if (job->from > 0)
+		return read_rest(w, job);
 	r = ext4dir_read(&inodes->reader, job->inode, job->parent, job->from);
 	inodes->taken++;
 	if (r >= 0 || r == -ENOENT)

@@ -129,6 +129,31 @@ static void test_other_blocks_and_inodes(void)
 	}
 }
 
+/* What was counted of it is not counted again; that it is not all is told. */
+static void test_large_directory_that_is_broken_behind_its_beginning(void)
+{
+	uint64_t entries = make_fs("-b 1024");
+	struct walk_result result;
+
+	if (entries == 0) {
+		tap_skip("ext4 cannot be made or mounted here");
+		return;
+	}
+	if (tap_shell("cd %s && sync -f mnt && "
+		      "block=$(debugfs -R 'blocks tree/d1/flat' image 2>/dev/null | tr ' ' '\n' | sed -n 150p) && "
+		      "printf '\377\377\377\377\377\377' | dd of=$(losetup -nO NAME -j image) bs=1024 "
+		      "seek=${block:?} conv=notrunc status=none", base) != 0) {
+		tap_skip("a mounted device cannot be written here");
+		unmount();
+		return;
+	}
+	result = walk(&(struct walk_options){ 0 });
+	CHECK(result.entries < entries && result.entries > entries - FLAT);
+	CHECK_EQ(result.error, -EUCLEAN);
+	CHECK(!result.complete);
+	unmount();
+}
+
 /* What a mount hides is not counted, nor what is in the mount. */
 static void test_mounts_are_not_entered(void)
 {
@@ -290,6 +315,7 @@ int main(void)
 	base = tap_tmpdir(NULL);
 	RUN(test_counts_what_is_there);
 	RUN(test_other_blocks_and_inodes);
+	RUN(test_large_directory_that_is_broken_behind_its_beginning);
 	RUN(test_mounts_are_not_entered);
 	RUN(test_tags_and_bytes);
 	RUN(test_stops_where_it_is_told);
