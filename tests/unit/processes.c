@@ -31,18 +31,20 @@ pid_t fork_until_ready(int *ret_ready)
 	return pid;
 }
 
+/* By the name it gives itself, which is behind its command line. */
 static bool is_shim(pid_t pid)
 {
+	static const char name[] = "containerd-shim\n"; /* as the kernel cuts it */
 	char path[32], line[32] = "";
 	FILE *file;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	file = fopen(path, "re");
 	if (file && !fgets(line, sizeof(line), file))
 		*line = '\0';
 	if (file)
 		(void)fclose(file);
-	return strcmp(line, SHIM) == 0;
+	return strcmp(line, name) == 0;
 }
 
 pid_t spawn_shim(const char *ns, const char *id, const char *socket)
