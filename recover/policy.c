@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "recover/pods.h"
+#include "recover/purge/purge.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/text.h"
@@ -39,7 +40,7 @@ const struct policy_key policy_keys[] = {
 	KEY("sweep", "plugins_at_once", plugins_at_once, POLICY_NUMBER, 4, 1, 64),
 	KEY("sweep", "min_age", min_age_sec, POLICY_SECONDS, 300, 0, DAY),
 	KEY("purge", "max_rate", max_rate, POLICY_NUMBER, 0, 0, UINT_MAX),
-	KEY("purge", "max_workers", max_workers, POLICY_NUMBER, 16, 1, 16),
+	KEY("purge", "max_workers", max_workers, POLICY_NUMBER, WORKERS_MAX, 1, WORKERS_MAX),
 	KEY("purge", "urgent_free_space", urgent_free_space, POLICY_NUMBER, 17, 0, 100),
 	KEY("purge", "urgent_free_inodes", urgent_free_inodes, POLICY_NUMBER, 7, 0, 100),
 	KEY("salvage", "enabled", salvage, POLICY_BOOL, 1, 0, 1),

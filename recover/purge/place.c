@@ -128,7 +128,7 @@ int place_unlink(const struct place *place, int dirfd, const char *name)
 		r = unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
 	if (r == -EPERM)
 		r = unlink_immutable(place, dirfd, name);
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT ? 1 : r;
 }
 
 int place_rmdir(int dirfd, const char *name, int fd)

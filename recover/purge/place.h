@@ -33,9 +33,9 @@ int place_fetch(const struct place *place, int dirfd, const char *name);
 
 /*
  * Unlink @name below @dirfd, immutable and append-only flags on either cleared
- * if they are what prevents it. Success includes that it was gone already.
+ * if they are what prevents it.
  *
- * Returns 0, or a negative errno: -EISDIR for a directory, -EBUSY for a mount.
+ * Returns 0, 1 if it was gone already, or a negative errno: -EISDIR for a directory, -EBUSY for a mount.
  */
 int place_unlink(const struct place *place, int dirfd, const char *name);
 

@@ -15,6 +15,8 @@
 
 struct purge_progress;
 
+enum { WORKERS_MAX = 16 };
+
 /* What of a data root goes first. */
 enum purge_first {
 	PURGE_FIRST_AUTO,   /* what the file system is short of; any order if of none */

@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+#include "recover/purge/purge.h"
+
 enum {
-	WORKERS_MAX = 16,
 	/* Beyond this many known directories they are taken one at a time. */
 	NODES_MAX = 8192,
 	LARGE_WINDOWS = 2,

@@ -38,9 +38,9 @@ static bool become_file(struct worker *worker, struct node *node)
 {
 	int r = place_unlink(&worker->crew->place, node->parent->fd, node->name);
 
-	if (r == 0)
+	if (r >= 0)
 		worker->crew->entries++;
-	return r == 0;
+	return r >= 0;
 }
 
 /* Returns whether @node is open and has to be emptied. */
@@ -102,13 +102,17 @@ static unsigned unlink_chunk(struct worker *worker, struct window *window, size_
 		const char *name = window_name(window, i);
 		int r = place_unlink(&worker->crew->place, node->fd, name);
 
-		if (r < 0 && window->lowest)
-			window->failed = true; /* met again, and told then */
-		else if (r == -EISDIR)
+		/* Met again, and told then; also what a damaged directory lists and does
+		 * not find: among the lowest that would come for ever. */
+		if (r != 0 && window->lowest) {
+			window->failed = true;
+			continue;
+		}
+		if (r == -EISDIR)
 			r = add_dir(dirs, dir_count, node, name);
 		else
-			gone += r == 0;
-		if (r < 0 && !window->lowest)
+			gone += r >= 0;
+		if (r < 0)
 			leave(worker, node, name, r);
 	}
 	return gone;

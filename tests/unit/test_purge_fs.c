@@ -180,6 +180,54 @@ static void test_a_directory_of_many_windows(void)
 	CHECK_EQ(dir_is_empty(fd), 1);
 }
 
+static int open_below(const char *name)
+{
+	cleanup_free char *path = NULL;
+
+	return asprintf(&path, "%s/%s", base, name) < 0 ? -ENOMEM : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool stop_late(const struct purge_progress *p, void *data)
+{
+	(void)data;
+	return p->elapsed_msec > 30000;
+}
+
+/*
+ * An entry of a damaged directory, whose name leads elsewhere: listed, and never
+ * found. It stays, with what it is in, and the purge comes to an end.
+ */
+static void test_an_entry_that_cannot_be_found_ends_nothing(void)
+{
+	enum { FILES = 24000 };
+	struct purge_options options = { .urgent = true, .progress = stop_late };
+	cleanup_fd int fd = -EBADF, flat = -EBADF;
+	struct purge_progress p;
+
+	if (tap_shell("cd %s && mkdir -p ghost && truncate -s 256M ghost.img && "
+		      "mkfs.ext4 -q -F -N 40000 -O ^metadata_csum ghost.img && mount -o loop ghost.img ghost", base) != 0) {
+		tap_skip("ext4 cannot be made or mounted here");
+		return;
+	}
+	fd = open_below("ghost");
+	flat = make_dir(fd, "flat");
+	fill_long_names(flat, 0, FILES, false);
+	fill_long_names(flat, FILES, FILES + 3, true);
+	if (tap_shell("cd %s && sync -f ghost && device=$(losetup -nO NAME -j ghost.img) && "
+		      "places=$(grep -abo $(printf %%0198u 0) $device | cut -d: -f1) && : ${places:?} && "
+		      "for at in $places; do " /* the journal has copies */
+		      "printf x | dd of=$device bs=1 seek=$at conv=notrunc status=none || exit; done", base) != 0) {
+		tap_skip("a mounted device cannot be written here");
+	} else {
+		CHECK_EQ(purge_tree(fd, &options, &p), -ENOTEMPTY);
+		CHECK_EQ(p.left, 1);
+		CHECK(p.entries >= FILES + 2);
+	}
+	(void)close(take_fd(&flat));
+	(void)close(take_fd(&fd));
+	CHECK_EQ(tap_shell("umount -l %s/ghost && rm %s/ghost.img", base, base), 0);
+}
+
 static void test_open_files_are_no_hindrance(void)
 {
 	cleanup_fd int fd = make_dir(root, "open");
@@ -317,6 +365,7 @@ int main(void)
 	tap_private_mounts();
 	base = tap_tmpdir(NULL);
 	run_on("ext4", "256M");
+	RUN(test_an_entry_that_cannot_be_found_ends_nothing);
 	run_on("xfs", "320M");
 	run_on("btrfs", "256M");
 	return tap_done();
