@@ -194,8 +194,8 @@ static bool stop_late(const struct purge_progress *p, void *data)
 }
 
 /*
- * An entry of a damaged directory, whose name leads elsewhere: listed, and never
- * found. It stays, with what it is in, and the purge comes to an end.
+ * Entries of a damaged directory whose names lead elsewhere: listed, and never
+ * found. They stay, with what they are in, and the purge comes to an end.
  */
 static void test_an_entry_that_cannot_be_found_ends_nothing(void)
 {
