@@ -127,13 +127,32 @@ static const char *skip_syslog_time(const char *s)
 	return skip_clock(clock + digit_count + 1);
 }
 
-/* "tag: " or "host tag: " at @s. */
+/* "INFO " of SONiC, "daemon.err " of BusyBox and OpenWrt. Returns what is behind it, else @s. */
+static const char *skip_severity(const char *s)
+{
+	static const char *const names[] = { "emerg",	"alert",  "crit", "err",   "error", "warning",
+					     "warn",	"notice", "info", "debug" };
+	size_t size = strcspn(s, " \t"), facility = strcspn(s, ".");
+
+	if (s[size] == '\0')
+		return s;
+	facility = facility < size ? facility + 1 : 0;
+	if (facility == 0 && !isupper((unsigned char)*s))
+		return s;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == size - facility &&
+		    strncasecmp(s + facility, names[i], size - facility) == 0)
+			return s + size + strspn(s + size, " \t");
+	return s;
+}
+
+/* "tag: " or "host tag: " at @s, with a severity in front of the tag or without. */
 static bool split_host_and_tag(const char *s, struct log_prefix *ret)
 {
-	const char *rest = split_tag(s, ret), *host_end = s + strcspn(s, " \t=\"[");
+	const char *rest = split_tag(skip_severity(s), ret), *host_end = s + strcspn(s, " \t=\"[");
 
 	if (!rest && (*host_end == ' ' || *host_end == '\t')) {
-		rest = split_tag(host_end + strspn(host_end, " \t"), ret);
+		rest = split_tag(skip_severity(host_end + strspn(host_end, " \t")), ret);
 		if (rest) {
 			ret->host = s;
 			ret->host_size = (size_t)(host_end - s);
@@ -142,6 +161,14 @@ static bool split_host_and_tag(const char *s, struct log_prefix *ret)
 	if (rest)
 		ret->rest = rest;
 	return rest;
+}
+
+/* "2026 " behind the time, as asctime(3) has it. Returns what is behind it, or NULL. */
+static const char *skip_year(const char *s)
+{
+	enum { YEAR_DIGITS = 4 };
+
+	return digits(s, YEAR_DIGITS) && s[YEAR_DIGITS] == ' ' ? s + YEAR_DIGITS + 1 : NULL;
 }
 
 /* "UTC ", "CEST ", "+08 ", "+0530 " of journalctl -o short-full. */
@@ -171,6 +198,8 @@ static void split_behind_time(const char *s, struct log_prefix *ret)
 	if (split_host_and_tag(s, ret))
 		return;
 	behind = skip_zone(s);
+	if (!behind)
+		behind = skip_year(s);
 	if (behind)
 		(void)split_host_and_tag(behind, ret); /* else it is part of the message */
 }
@@ -264,6 +293,45 @@ static const char *skip_stream(const char *s)
 	return NULL;
 }
 
+/*
+ * "10.0.0.2: kern: warning: [2026-11-25T22:17:21.003Z]: message" of talosctl dmesg,
+ * with the node's name or without; "user" and "daemon" are Talos's own processes.
+ */
+static bool split_talos_dmesg(const char *line, struct log_prefix *ret)
+{
+	static const char *const facilities[] = { "kern", "user", "daemon" };
+	const char *node_end = line + strcspn(line, " \t="), *s = line, *level, *message;
+	size_t i = 0, size;
+
+	if (node_end > line && node_end[-1] == ':' && *node_end == ' ')
+		s = node_end + strspn(node_end, " ");
+	for (; i < ARRAY_SIZE(facilities); i++) {
+		size = strlen(facilities[i]);
+		if (strncmp(s, facilities[i], size) == 0 && s[size] == ':')
+			break;
+		if (strncmp(line, facilities[i], size) == 0 && line[size] == ':') {
+			s = line;
+			break;
+		}
+	}
+	if (i == ARRAY_SIZE(facilities))
+		return false;
+	level = s + size + 1 + strspn(s + size + 1, " ");
+	message = level + strcspn(level, " :");
+	if (strncmp(message, ": [", 3) != 0 || !digits(message + 3, 4))
+		return false;
+	message = strstr(message, "]: ");
+	if (!message)
+		return false;
+	ret->kernel = i == 0;
+	if (!ret->kernel) {
+		ret->sender = facilities[i];
+		ret->sender_size = size;
+	}
+	ret->rest = message + 3;
+	return true;
+}
+
 /* talosctl's "node: {…}". */
 static const char *skip_node(const char *line)
 {
@@ -279,7 +347,7 @@ void log_prefix_split(const char *line, struct log_prefix *ret)
 	if (*s == '"' && (skip_syslog_time(s + 1) || digits(s + 1, 4))) /* a list's item, quoted */
 		s++;
 	*ret = (struct log_prefix){ .host = "", .sender = "", .rest = line };
-	if (split_rfc5424(s, ret))
+	if (split_rfc5424(s, ret) || split_talos_dmesg(s, ret))
 		return;
 	behind = skip_uptime(s);
 	if (behind) {
