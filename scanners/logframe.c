@@ -21,7 +21,7 @@ static bool is_foreign(const char *text)
 {
 	static const char *const programs[] = {
 		"github.com/docker/docker/", "github.com/moby/moby/",	 "github.com/moby/buildkit/",
-		"docker/libnetwork/",	     "go.etcd.io/etcd/",	 "coreos/etcd/",
+		"docker/libnetwork",	     "go.etcd.io/etcd/",	 "coreos/etcd/",
 		"github.com/containers/",    "github.com/cri-o/",	 "github.com/k3s-io/k3s",
 		"github.com/k3s-io/kine",    "github.com/rancher/",	 "github.com/hashicorp/",
 		"k8s.io/kubernetes/",	     "github.com/influxdata/",	 "github.com/balena-os/",

@@ -230,7 +230,8 @@ static bool is_about_tasks(const char *text)
 					     "io.containerd.runtime.v1.linux",
 					     "io.containerd.shim.v1",
 					     "cleaning up after shim disconnected",
-					     "cleaning up dead shim", "failed to connect to shim" };
+					     "cleaning up dead shim", "failed to connect to shim",
+					     "cleaning leaked shim process" };
 
 	return log_contains_any(text, words, ARRAY_SIZE(words));
 }
@@ -295,7 +296,8 @@ bool sighting_on_foreign_fs(const struct sighting *s)
 
 bool sighting_is_problem(const struct log_line *line)
 {
-	return line->source == LOG_CONTAINERD && line->level >= LOG_LEVEL_WARNING;
+	return line->source == LOG_CONTAINERD &&
+	       (line->level >= LOG_LEVEL_WARNING || strncmp(line->text, "containerd: ", 12) == 0);
 }
 
 /* Warnings of healthy starts. */

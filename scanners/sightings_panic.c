@@ -245,6 +245,7 @@ bool sees_own_panic(const struct sighting *s, struct signature_evidence *evidenc
 bool sees_bolt_dump(const struct sighting *s, struct signature_evidence *evidence)
 {
 	size_t bolt = SIZE_MAX, own = SIZE_MAX;
+	bool goroutine = false; /* else what a journal has is a piece of anything, of a panic, say */
 
 	if (log_has_panic(s->log, s->first, s->end))
 		return false;
@@ -255,12 +256,13 @@ bool sees_bolt_dump(const struct sighting *s, struct signature_evidence *evidenc
 			continue;
 		if (line->frame & LOG_FRAME_FOREIGN)
 			return false;
+		goroutine |= line->source == LOG_BARE || strncmp(line->text, "goroutine ", 10) == 0;
 		if (bolt == SIZE_MAX && line->frame & LOG_FRAME_BOLT)
 			bolt = i;
 		if (line->frame & LOG_FRAME_OWN)
 			own = i;
 	}
-	if (bolt == SIZE_MAX || own == SIZE_MAX)
+	if (bolt == SIZE_MAX || own == SIZE_MAX || !goroutine)
 		return false;
 	sighting_keep(evidence, bolt);
 	sighting_keep(evidence, own);

@@ -5,6 +5,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/logpanic.h"
 #include "scanners/sightings.h"
+#include "scanners/text.h"
 
 enum {
 	C = 1 << LOG_CONTAINERD,
@@ -14,6 +15,7 @@ enum {
 	K = 1 << LOG_KERNEL,
 	FATAL = 1 << 16,
 	INFO = 1 << 17,
+	SELF = 1 << 18,
 };
 
 enum { PATTERNS_MAX = 40, WORDS_MAX = 3 };
@@ -44,6 +46,15 @@ static bool is_of_a_stop(const struct log_line *line)
 	return log_contains(line->text, "grpc: the server has been stopped");
 }
 
+/* Of a pod, whose program may be missing or broken as well. */
+static bool is_about_pod(const char *text)
+{
+	static const char *const words[] = { "RunPodSandbox", "CreateContainer", "StartContainer", "ExecSync",
+					     "StopContainer", "StopPodSandbox",	 "PullImage" };
+
+	return text_has_any(text, words, ARRAY_SIZE(words));
+}
+
 /* @whole: a line that was cut off inside the words does not count. */
 static bool line_matches(const struct log_line *line, const struct pattern *pattern, bool whole)
 {
@@ -53,6 +64,8 @@ static bool line_matches(const struct log_line *line, const struct pattern *patt
 	    (line->level == LOG_LEVEL_INFO && !(pattern->who & INFO)))
 		return false;
 	if (pattern->who & FATAL && !sighting_is_fatal(line))
+		return false;
+	if (pattern->who & SELF && is_about_pod(line->text))
 		return false;
 	for (size_t i = 0; i < WORDS_MAX && pattern->words[i]; i++)
 		if (!(whole ? strstr(line->text, pattern->words[i]) != NULL :
