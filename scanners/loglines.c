@@ -117,8 +117,21 @@ static void decolour(char *text)
 	*out = '\0';
 }
 
-/* Into @out, which has room for @text: one level of quoting less. */
-static void clean(const char *text, char *out)
+/* How often is the first quotation mark in @text escaped? */
+static size_t depth_of(const char *text)
+{
+	size_t quote = strcspn(text, "\""), depth = 0;
+
+	while (text[quote] && depth < quote && text[quote - depth - 1] == '\\')
+		depth++;
+	return depth;
+}
+
+/*
+ * Into @out, which has room for @text: without backslashes. Marks that are escaped
+ * more often than @depth are of what the line quotes, and become single ones.
+ */
+static void clean(const char *text, size_t depth, char *out)
 {
 	bool tab;
 
@@ -126,15 +139,16 @@ static void clean(const char *text, char *out)
 	if (tab)
 		*out++ = '\t';
 	while (*text) {
-		if (*text != '\\') {
-			*out++ = *text++;
-			continue;
-		}
-		text++;
-		if (*text == 'n' || *text == 't' || *text == 'r') {
+		size_t slashes = strspn(text, "\\");
+
+		text += slashes;
+		if (*text == '"')
+			*out++ = slashes > depth ? '\'' : '"';
+		else if (slashes > 0 && *text && strchr("ntr", *text))
 			*out++ = ' ';
-			text++;
-		}
+		else if (*text)
+			*out++ = *text;
+		text += *text != '\0';
 	}
 	*out = '\0';
 }
@@ -155,7 +169,9 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 	enum { PIECES = 5 };
 	struct log_line line = { .sender = "", .host = "" };
 	struct log_prefix prefix;
-	char *memory, *plain, *text;
+	char *memory, *plain, *message, *text;
+	size_t message_size;
+	bool quoted;
 	int r;
 
 	if (size > LOG_LINE_MAX)
@@ -182,9 +198,7 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		prefix = (struct log_prefix){ .rest = plain, .pid = entry->pid };
 	else
 		log_prefix_split(plain, &prefix);
-	text = memory + 2 * (size + 1);
-	clean(prefix.rest, text);
-	line.text = text;
+	message = plain + (prefix.rest - plain);
 	line.pid = prefix.pid;
 	if (prefix.sender_size > 0) {
 		char *sender = memory + 3 * (size + 1), *host = memory + 4 * (size + 1);
@@ -195,12 +209,20 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		host[prefix.host_size] = '\0';
 		line.sender = sender;
 		line.host = host;
+		line.column = (uint32_t)(message - plain);
 	}
-	line.source = prefix.kernel ? LOG_KERNEL : log_source_of(line.sender, text);
+	line.source = prefix.kernel ? LOG_KERNEL : log_source_of(line.sender, message);
 	if (entry)
-		line.source = log_source_of_entry(entry, text);
+		line.source = log_source_of_entry(entry, message);
+	message_size = strlen(message);
 	if (line.source == LOG_SUPERVISOR || line.source == LOG_BARE)
-		line.source = log_unwrap(text, line.source);
+		line.source = log_unwrap(message, line.source);
+	/* All of it may be quoted: by k0s, in a list, where nothing stands in front. */
+	quoted = strlen(message) < message_size ||
+		 (!entry && (prefix.sender_size == 0 || memchr(plain, '"', (size_t)(message - plain))));
+	text = memory + 2 * (size + 1);
+	clean(message, quoted ? depth_of(message) : 0, text);
+	line.text = text;
 	line.level = log_level_of(text);
 	line.frame = log_frame_of(text);
 	if (entry && entry->invocation)
@@ -211,15 +233,18 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 /* Calls log_add_line() for each line of @text. */
 static int add_lines(struct log *log, const char *text, size_t size, const struct log_entry *entry)
 {
-	const char *end = text + size;
+	const char *end = text + size, *first = text;
 
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
+		size_t before = log->count;
 		int r = log_add_line(log, text, length, entry);
 
 		if (r < 0)
 			return r;
+		if (log->count > before)
+			log->lines[before].continued = entry && text > first;
 		text += length + 1;
 	}
 	return 0;
@@ -286,13 +311,51 @@ static const char *collected_line(const json_t *object)
 	return prefix.sender_size > 0 && prefix.pid != 0 ? line : NULL;
 }
 
+/* Bytes that are no UTF-8 are no reason to lose who wrote the line. */
+static json_t *load_object(const char *line, size_t size)
+{
+	json_t *object = json_loadb(line, size, JSON_DISABLE_EOF_CHECK, NULL);
+	cleanup_free char *copy = object ? NULL : malloc(size + 1);
+
+	if (!copy)
+		return object;
+	for (size_t i = 0; i < size; i++)
+		copy[i] = line[i] & 0x80 ? '?' : line[i];
+	return json_loadb(copy, size, JSON_DISABLE_EOF_CHECK, NULL);
+}
+
+/* Only what logrus writes may be containerd's by its words; whose the rest is is not known. */
+static bool is_logrus(const json_t *object)
+{
+	return string_of(object, "level") && string_of(object, "msg");
+}
+
+/* A line whose end is missing: logrus has its members in the order of their names. */
+static bool is_cut_logrus(const char *line, size_t size)
+{
+	static const char *const others[] = { "\"MESSAGE", "\"_", "\"log\"", "\"message\"" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (memmem(line, size, others[i], strlen(others[i])))
+			return false;
+	return true;
+}
+
+static int add_nobodys(struct log *log, const char *line, size_t size)
+{
+	const struct log_entry nobody = { .sender = "?" };
+	int r = log_add_line(log, line, size, &nobody);
+
+	return r < 0 ? r : 1;
+}
+
 /*
  * One object of journalctl -o json, of docker's json-file, or of a log collector. Returns 1 if it was
  * one, 0 if not, or -ENOMEM.
  */
 static int add_journal_json(struct log *log, const char *line, size_t size)
 {
-	json_t *object = json_loadb(line, size, 0, NULL);
+	json_t *object = load_object(line, size);
 	cleanup_free char *message = message_of(object);
 	const char *pid = string_of(object, "_PID");
 	struct log_entry entry = {
@@ -318,9 +381,28 @@ static int add_journal_json(struct log *log, const char *line, size_t size)
 		entry.size = strlen(message);
 		r = log_add_entry(log, &entry);
 		r = r < 0 ? r : 1;
+	} else if (object ? !is_logrus(object) : !is_cut_logrus(line, size)) {
+		r = add_nobodys(log, line, size);
 	}
 	json_decref(object);
 	return r;
+}
+
+/* Where a line that is an object begins with it: "{", with a node's name or a record's mark in front. */
+static const char *object_in(const char *line, size_t size)
+{
+	const char *brace = memchr(line, '{', size);
+	size_t before = brace ? (size_t)(brace - line) : size;
+
+	if (!brace || (size_t)(line + size - brace) < 2 || (brace[1] != '"' && brace[1] != '}') ||
+	    memchr(line, '"', before) || memchr(line, '=', before))
+		return NULL;
+	if (before > 0 && brace[-1] != ' ' && brace[-1] != '\x1e')
+		return NULL;
+	for (size_t i = 0; i + 1 < before; i++) /* one word at most, which ends in a colon */
+		if (line[i] == ' ' && line[i + 1] != ' ' && i > 0 && line[i - 1] != ' ')
+			return NULL;
+	return brace;
 }
 
 /* The value of @field if @line is "FIELD=value" of journalctl -o export. */
@@ -381,21 +463,52 @@ static bool is_verbose_head(const char *line, size_t size)
 }
 
 /*
+ * A name alone, eight bytes of size and the value: how -o export writes what has
+ * newlines in it. Returns how far it goes, 0 if @text is no such field.
+ */
+static size_t take_binary(const char *text, size_t length, size_t room, struct export_entry *export)
+{
+	enum { SIZE_BYTES = 8 };
+	uint64_t size = 0;
+
+	if (length == 0 || memchr(text, '=', length) || room - length < 1 + SIZE_BYTES)
+		return 0;
+	for (unsigned i = 0; i < SIZE_BYTES; i++)
+		size |= (uint64_t)(unsigned char)text[length + 1 + i] << 8 * i;
+	if (size > room - length - 1 - SIZE_BYTES)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(export_names); i++)
+		if (strlen(export_names[i]) == length && memcmp(export_names[i], text, length) == 0) {
+			export->fields[i] = text + length + 1 + SIZE_BYTES;
+			export->sizes[i] = (size_t)size;
+		}
+	return length + 1 + SIZE_BYTES + (size_t)size;
+}
+
+/*
  * Entries are divided by empty lines, in journalctl -o verbose by lines that are
- * not indented; fields with binary values are passed over.
+ * not indented. There a field stands VERBOSE_INDENT deep, what continues it deeper.
  */
 static int add_export(struct log *log, const char *text, size_t size)
 {
+	enum { VERBOSE_INDENT = 4 };
 	struct export_entry export = { 0 };
 	const char *end = text + size;
 
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text), indent = 0;
+		size_t binary = *text != ' ' && !is_verbose_head(text, length) ?
+					take_binary(text, length, (size_t)(end - text), &export) :
+					0;
 
+		if (binary > 0) {
+			text += binary + 1;
+			continue;
+		}
 		while (indent < length && text[indent] == ' ')
 			indent++;
-		for (size_t i = 0; i < ARRAY_SIZE(export_names); i++)
+		for (size_t i = 0; i < ARRAY_SIZE(export_names) && (indent == 0 || indent == VERBOSE_INDENT); i++)
 			(void)(take_field(text + indent, length - indent, export_names[i],
 					  &export.fields[i], &export.sizes[i]));
 		if (length == 0 || is_verbose_head(text, length)) {
@@ -449,14 +562,22 @@ int log_add_text(struct log *log, const char *text, size_t size)
 		size -= 3;
 	}
 	if (is_export(text, size)) {
-		text = tail_of(log, text, size, EXPORT_LINES_MAX);
-		return add_export(log, text, (size_t)(end - text));
+		const char *tail = tail_of(log, text, size, EXPORT_LINES_MAX);
+
+		/* In the middle of an entry its sender may be what was left out. */
+		while (tail > text && tail < end && !is_export(tail, (size_t)(end - tail))) {
+			const char *newline = memchr(tail, '\n', (size_t)(end - tail));
+
+			tail = newline ? newline + 1 : end;
+		}
+		return add_export(log, tail, (size_t)(end - tail));
 	}
 	text = tail_of(log, text, size, LOG_LINES_MAX);
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
-		int r = *text == '{' ? add_journal_json(log, text, length) : 0;
+		const char *object = object_in(text, length);
+		int r = object ? add_journal_json(log, object, (size_t)(text + length - object)) : 0;
 
 		if (r == 0)
 			r = log_add_line(log, text, length, NULL);

@@ -35,8 +35,10 @@ struct log_line {
 	uint32_t pid;	    /* 0: not known */
 	uint32_t invocation; /* hash of the journal's id, 0: not known */
 	uint32_t start;	    /* which start of containerd, from 0 */
+	uint32_t column;    /* of the message in its line, behind a name; 0: no name */
 	bool child;	    /* under containerd's name, but by a process that it started */
 	bool after_boot;    /* containerd said in this start that it was up */
+	bool continued;	    /* not the first line of its message */
 	unsigned frame;	    /* of enum log_frame */
 	const char *raw;    /* as it was given */
 	const char *text;   /* without prefix and colours, quotes not escaped */

@@ -141,9 +141,39 @@ static bool runs_backwards(const struct log *log)
 	return back >= BACKWARDS_MIN && back > forth * BACKWARDS_FACTOR;
 }
 
+/* The next line of the same process as line @i, @step away from it, and away from that; false: none is near. */
+static bool has_neighbour(const struct log *log, size_t i, int step)
+{
+	enum { NEAR = 200 };
+	const struct log_line *line = &log->lines[i];
+
+	for (int away = 1; away <= NEAR; away++) {
+		size_t at = i + (size_t)(step * away);
+
+		if (at >= log->count) /* below 0, too */
+			break;
+		if (log->lines[at].pid == line->pid && strcmp(log->lines[at].sender, line->sender) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Do processes speak on behind their first words? Then it is the clock that was set back. */
+static bool begins_forth(const struct log *log)
+{
+	size_t forth = 0, back = 0;
+
+	for (size_t i = 0; i < log->count; i++)
+		if (log->lines[i].pid != 0 && strstr(log->lines[i].text, "starting containerd")) {
+			forth += has_neighbour(log, i, 1);
+			back += has_neighbour(log, i, -1);
+		}
+	return forth > back;
+}
+
 void log_order(struct log *log)
 {
-	if (!runs_backwards(log))
+	if (!runs_backwards(log) || begins_forth(log))
 		return;
 	for (size_t i = 0; i < log->count / 2; i++) {
 		struct log_line line = log->lines[i];

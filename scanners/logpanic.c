@@ -117,8 +117,10 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 			panic->bolt_on_top = line->frame & LOG_FRAME_BOLT;
 		}
 	}
+	/* A supervisor passes on line by line what its containerd says; else it quotes. */
 	panic->own = own && daemon && stacked && !foreign &&
-		     (head->source == LOG_CONTAINERD || head->source == LOG_SUPERVISOR ||
+		     (head->source == LOG_CONTAINERD ||
+		      (head->source == LOG_SUPERVISOR && !head->continued) ||
 		      head->source == LOG_BARE);
 }
 

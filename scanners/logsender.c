@@ -339,11 +339,54 @@ static void collect_hosts(const struct log *log, struct hosts *ret)
 }
 
 /*
+ * A message of several lines, as journalctl shows it: what is not its first stands
+ * under it, whatever it looks like, and is of the same process.
+ */
+static void settle_continuations(struct log *log)
+{
+	for (size_t i = 1; i < log->count; i++) {
+		const struct log_line *head = &log->lines[i - 1];
+		struct log_line *line = &log->lines[i];
+
+		if (head->column == 0 || strspn(line->raw, " ") != head->column)
+			continue;
+		line->source = head->source;
+		line->pid = head->pid;
+		line->sender = head->sender;
+		line->host = head->host;
+		line->column = head->column;
+		line->continued = true;
+	}
+}
+
+/* What journalctl adds itself: "-- Boot …", "-- Subject: …", "░░ Subject: …" of its catalog. */
+static void settle_catalog(struct log *log)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (log->lines[i].source == LOG_BARE &&
+		    (strncmp(log->lines[i].raw, "-- ", 3) == 0 ||
+		     strncmp(log->lines[i].raw, "\xe2\x96\x91\xe2\x96\x91", 6) == 0))
+			log->lines[i].source = LOG_OTHER;
+}
+
+/* Does containerd speak under its own name? */
+static bool is_named(const struct log *log)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (log->lines[i].source == LOG_CONTAINERD && log->lines[i].pid != 0)
+			return true;
+	return false;
+}
+
+/*
  * "env[123]: …": a unit whose command line begins with another program that
- * becomes containerd. Its lines are containerd's if that process speaks as it does.
+ * becomes containerd. Its lines are containerd's if that process speaks as it does,
+ * and is no script that shows what containerd said.
  */
 static void settle_wrapped(struct log *log)
 {
+	if (is_named(log))
+		return;
 	for (size_t i = 0; i < log->count; i++) {
 		const struct log_line own = log->lines[i];
 
@@ -354,6 +397,18 @@ static void settle_wrapped(struct log *log)
 			if (log->lines[k].pid == own.pid && strcmp(log->lines[k].sender, own.sender) == 0)
 				log->lines[k].source = LOG_CONTAINERD;
 	}
+}
+
+/* A host may be called what runs on it. */
+static bool is_called_as_another(const char *host)
+{
+	static const char *const names[] = { "etcd",	"vault",  "consul", "nomad",	 "influxd",
+					     "podman", "dockerd", "docker", "buildkitd", "kubelet" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], host) == 0)
+			return true;
+	return false;
 }
 
 /*
@@ -374,7 +429,7 @@ static void settle_unnamed(struct log *log)
 		struct log_line *line = &log->lines[i];
 
 		if (line->source == LOG_OTHER && line->pid != 0 && !*line->host &&
-		    is_host(&hosts, line->sender))
+		    is_host(&hosts, line->sender) && !is_called_as_another(line->sender))
 			line->source = source;
 	}
 }
@@ -522,7 +577,9 @@ static void divide_into_starts(struct log *log)
 
 void log_settle(struct log *log)
 {
+	settle_continuations(log);
 	log_order(log);
+	settle_catalog(log);
 	settle_status_blocks(log);
 	settle_sections(log);
 	settle_unit_words(log);

@@ -201,6 +201,9 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 			return false;
 		failed |= says_failure(line);
 		more |= !sighting_is_problem(line);
+		/* Go's runtime, a wrapper: whatever that is, it is one more word than these. */
+		if (line->source == LOG_CONTAINERD && line->level == LOG_LEVEL_NONE)
+			return false;
 		if (!sighting_is_problem(line))
 			continue;
 		if (!strstr(line->text, "Failed to load container status for") ||

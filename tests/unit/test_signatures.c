@@ -324,6 +324,9 @@ static void test_an_ignored_command_is_no_cause(void)
 	CHECK_EQ(finding.verdict, SIGNATURE_QUARANTINE);
 }
 
+#define DOCKERD "Nov 23 10:15:01 n dockerd[7]: "
+#define UNDER_IT "                              " /* as wide */
+
 /* The same panic, with one thing changed that makes it somebody else's. */
 static void test_who_panics(void)
 {
@@ -400,6 +403,13 @@ static void test_who_panics(void)
 		{ AT("x", "1", "containerd successfully booted") PANIC("1") ENDED, true },
 		{ AT("x", "1", "containerd successfully booted") PANIC("1")
 		  "Nov 23 10:15:01 n containerd[1]: github.com/containerd/containerd/gc.Tricolor(0x1)\n", true },
+		/* dockerd passes on line by line what its containerd says, and quotes what stands under a line */
+		{ DOCKERD "panic: invalid page type: 0: 0\n" DOCKERD "containerd/server/server.go:1 +0x1\n", true },
+		{ DOCKERD "x\n" UNDER_IT "panic: invalid page type: 0: 0\n" UNDER_IT "containerd/server/server.go:1 +0x1\n", false },
+		{ "{\"_COMM\":\"dockerd\",\"_PID\":\"7\",\"MESSAGE\":\"x\\npanic: invalid page type: 0: 0\\n"
+		  "containerd/server/server.go:1 +0x1\"}\n", false },
+		{ "{\"_COMM\":\"dockerd\",\"_PID\":\"7\",\"MESSAGE\":\"panic: invalid page type: 0: 0\\n"
+		  "containerd/server/server.go:1 +0x1\"}\n", true },
 		/* another's line that quotes containerd's */
 		{ "Nov 23 10:15:01 n etcd[1]: containerd[9]: panic: invalid page type: 0: 0\n", false },
 		{ "[pod/etcd-n/etcd] panic: invalid page type: 0: 0\n", false },
@@ -415,6 +425,8 @@ static void test_who_panics(void)
 	"Nov 23 10:15:01 n containerd[1]: time=\"x\" level=warning msg=\"Failed to load container " \
 	"status for \\\"a\\\"\" error=\"open /r/a/status: no such file or directory\"\n"
 #define SYSTEMD(text) "Nov 23 10:15:01 n systemd[1]: containerd.service: " text "\n"
+#define CONTAINERD(text) "Nov 23 10:15:01 n containerd[1]: " text "\n"
+#define EXIT_1 SYSTEMD("Main process exited, code=exited, status=1/FAILURE")
 
 /* A missing checkpoint counts only where nothing else ended the start. */
 static void test_who_ended_a_start_without_checkpoints(void)
@@ -424,13 +436,39 @@ static void test_who_ended_a_start_without_checkpoints(void)
 		bool quarantine;
 	} cases[] = {
 		{ STATUS_GONE, true },
-		{ STATUS_GONE SYSTEMD("Main process exited, code=exited, status=1/FAILURE"), true },
+		{ STATUS_GONE EXIT_1, true },
 		{ STATUS_GONE SYSTEMD("Main process exited, code=exited, status=0/SUCCESS"), false },
 		{ STATUS_GONE SYSTEMD("Main process exited, code=killed, status=9/KILL"), false },
 		{ STATUS_GONE SYSTEMD("Failed with result 'signal'."), false },
 		{ STATUS_GONE SYSTEMD("Failed with result 'watchdog'."), false },
+		{ STATUS_GONE CONTAINERD("containerd: a plugin says why") EXIT_1, false },
+		{ STATUS_GONE CONTAINERD("SIGABRT: abort") EXIT_1, false },
+		{ STATUS_GONE CONTAINERD("level=info msg=\\\"a\\\"") EXIT_1, true },
 		{ STATUS_GONE "Nov 23 10:15:01 n kubelet[9]: I1123 SyncLoop\n", false },
 		{ STATUS_GONE "Nov 23 10:15:01 n containerd[1]: level=info msg=\"RunPodSandbox for a\"\n", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (!CHECK_EQ(judge(cases[i].log).verdict == SIGNATURE_QUARANTINE, cases[i].quarantine))
+			printf("# %s", cases[i].log);
+}
+
+#define FATAL(error) CONTAINERD("level=fatal msg=\"Failed to run CRI service\" error=\"" error "\"")
+#define RESERVED "failed to recover state: failed to reserve sandbox name"
+
+/* A reason must be the line's own, not one that it tells of, nor the rest of a long line that quotes. */
+static void test_whose_reason_it_is(void)
+{
+	static const struct {
+		const char *log;
+		bool quarantine;
+	} cases[] = {
+		{ FATAL(RESERVED), true },
+		{ FATAL("a hook: error=\\\"" RESERVED "\\\""), false },
+		{ FATAL("failed to recover state: a hook: " RESERVED), false },
+		{ CONTAINERD("level=fatal msg=\"a\" output=\"msg=\\\"Failed to run CRI service\\\" error=\\\"" RESERVED "\\\"\""), false },
+		{ CONTAINERD("level=fatal msg=\\\"Failed to run CRI service\\\" error=\\\"" RESERVED "\\\""), false },
+		{ FATAL(RESERVED) EXIT_1 BEGUN "Nov 23 10:15:01 n containerd[2]: containerd: something new\n", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -586,6 +624,7 @@ int main(void)
 	RUN(test_an_ignored_command_is_no_cause);
 	RUN(test_who_panics);
 	RUN(test_who_ended_a_start_without_checkpoints);
+	RUN(test_whose_reason_it_is);
 	RUN(test_systemd_given_apart);
 	RUN(test_evidence_is_the_deciding_line);
 	RUN(test_an_empty_log_decides_nothing);
