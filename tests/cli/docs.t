@@ -40,6 +40,11 @@ for option in $(options); do
     ok "the man page says what --$option does" grep -qE "^\\.(It )?(.* )?(Fl|Fl . ,) -$option( |\$)" <(sed '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/d' "$page")
 done
 
+is "the man page has its sections" "$(sed -n 's/^\.Sh //p' "$page" | tr '\n' ' ')" \
+    "NAME SYNOPSIS DESCRIPTION COMMANDS POLICY JSON FILES EXIT STATUS EXAMPLES SEE ALSO "
+is "and the exit statuses" "$(sed -n '/^\.Sh EXIT STATUS/,/^\.Sh EXAMPLES/s/^\.It //p' "$page")" \
+    "$(sed -n 's/^\tEXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$top/recover/command.h")"
+
 # The other commands' JSON is looked at on a node: scan.t, restore.t.
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"; exit "$(tap_status $?)"' EXIT
