@@ -258,12 +258,13 @@ node_own_disk() {
     cp "$node_image" "$NODE/varlib/images.tar"
 }
 
-node_end() { # DIR
+# The power goes: all of the node dies with its PID 1; an orderly halt would take
+# seconds. Its disks stay, and node_boot starts it again.
+node_power_off() { # DIR
     local pid leader i dir cgroup
     pid=$(cat "$1/nspawn" 2>/dev/null)
     leader=$(cat "$1/leader" 2>/dev/null)
     if [ -n "$pid" ]; then
-        # All of the node dies with its PID 1; an orderly halt would take seconds.
         kill -KILL "${leader:-$pid}" 2>/dev/null
         for ((i = 0; i < 100; i++)); do
             kill -0 "$pid" 2>/dev/null || break
@@ -276,6 +277,12 @@ node_end() { # DIR
     for dir in /sys/fs/cgroup/*/"$(basename "$1" | tr -cd 'a-zA-Z0-9-')" "$cgroup"; do
         [ -d "$dir" ] && node_remove_cgroup "$dir"
     done
+    rm -f "$1/nspawn" "$1/leader" "$1/cgroup"
+}
+
+node_end() { # DIR
+    local dir
+    node_power_off "$1"
     for dir in $(awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac); do
         umount "$dir" 2>/dev/null || umount -l "$dir"
     done

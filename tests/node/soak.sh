@@ -7,6 +7,7 @@
 #
 #   SEED=7 ROUND=12 ROUNDS=1 tests/node/soak.sh    round 12 of seed 7 again, on a new node
 #   LOGS=DIR                                       where the journal of a bad round goes
+#   BREAKS="wiped" HINDERS="power kubelet"         these alone
 # shellcheck source=tests/node/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -31,7 +32,7 @@ declare -A shim=() init=() address=() broken=() volume=()
 fresh_node() {
     [ -z "${NODE:-}" ] || { node_end "$NODE" && node_all=(); }
     shim=() init=() address=() broken=() volume=()
-    layout=$1
+    layout=$1 other_task=""
     node_prepare soak
     [ "$layout" = mount ] || node_own_disk 500 -N 60000
     node_install
@@ -40,13 +41,43 @@ fresh_node() {
     policy 1h
     node_boot
     node_run mkdir -p /srv/canary
-    if [ "$layout" = mount ]; then
-        node_run systemctl stop containerd
-        node_run mount "$(node_disk root ext4 300 -N 60000)" "$node_data"
-        node_run rmdir "$node_data/lost+found"
-        node_run systemctl start containerd
-    fi
+    [ "$layout" != mount ] || own_mount
+    [ $((SEED / 2 % 2)) = 0 ] || other_containerd
     node_run sh -c 'echo precious | tee /srv/canary/file /var/lib/canary >/dev/null'
+}
+
+# The data root on a disk of its own, which every boot mounts before containerd.
+own_mount() {
+    local device number
+    node_run systemctl stop containerd
+    device=$(node_disk root ext4 300 -N 60000)
+    number="$((0x$(stat -c %t "$device"))) $((0x$(stat -c %T "$device")))"
+    printf '%s\n' '[Unit]' 'DefaultDependencies=no' 'Before=containerd.service' '[Service]' 'Type=oneshot' 'RemainAfterExit=yes' \
+        "ExecStart=/bin/sh -c '[ -e $device ] || mknod -m 600 $device b $number; exec mount $device $node_data'" \
+        >"$NODE/root/etc/systemd/system/disk.service"
+    node_unit disk '[Unit]' 'Requires=disk.service' 'After=disk.service'
+    node_run systemctl start disk
+    node_run rmdir "$node_data/lost+found"
+    node_run systemctl start containerd
+}
+
+# Another containerd beside it, with a task of its own, which is none of ours.
+two() { node_run ctr -a /run/two/containerd.sock -n k8s.io "$@"; }
+other_containerd() {
+    printf '%s\n' 'version = 2' 'root = "/var/lib/two"' 'state = "/run/two"' 'disabled_plugins = ["io.containerd.grpc.v1.cri"]' \
+        'oom_score = 0' '[grpc]' 'address = "/run/two/containerd.sock"' '[plugins."io.containerd.internal.v1.opt"]' \
+        'path = "/var/lib/two/opt"' >"$NODE/root/etc/containerd/two.toml"
+    printf '%s\n' '[Service]' 'Type=notify' 'ExecStart=/usr/bin/containerd -c /etc/containerd/two.toml' 'KillMode=process' 'Delegate=yes' \
+        'TemporaryFileSystem=/var/lib/cni' >"$NODE/root/etc/systemd/system/two.service"
+    start_other
+}
+start_other() {
+    node_run systemctl daemon-reload
+    node_run systemctl start two && two images import /var/lib/images.tar >/dev/null
+    { two tasks rm -f other; two containers rm other; } >/dev/null 2>&1
+    two run -d --runc-root /run/two-runc --runc-binary /usr/local/sbin/runc-without-cpu test.local/pause:1 other /pause
+    other_task=$(two tasks ls | awk '$1 == "other" { print $2 }')
+    [ -n "$other_task" ] || violated "the other containerd has no task"
 }
 
 policy() { # GRACE
@@ -62,14 +93,15 @@ events() { written | awk -v event="$1" '$1 > 1000000000 && $3 == event' | grep -
 shim_of() { node_run pgrep -f "containerd-shim-runc-v2 -namespace k8s.io -id $1"; }
 init_of() { cat "$(node_path "$tasks/$1/init.pid")" 2>/dev/null; }
 
-make_pods() {
+# A damaged page may be met only now, by what makes pods.
+make_pods() { # [again]
     local id name address_ container names newest_pod=
     while read -r id name address_; do
         shim[$id]=$(shim_of "$id") init[$id]=$(init_of "$id") address[$id]=$address_
         [ -n "${shim[$id]}" ] || violated "pod $name has no shim"
         newest_pod=$id
     done < <(node_pods "r$round" $((1 + RANDOM % 3)))
-    [ "${#shim[@]}" -gt 0 ] || { violated "no pods can be made"; return; }
+    [ -n "$newest_pod" ] || { [ "${1:-}" = again ] || { node_until 40 settled && make_pods again && return; }; violated "no pods can be made"; return; }
     container=$(node_cri start "$newest_pod" test.local/volume:1) || { violated "no container"; return; }
     names=$(node_run ls "$cri_dir/containers/$container/volumes")
     volume[$container]=io.containerd.grpc.v1.cri/containers/$container/volumes/$names/file
@@ -117,11 +149,11 @@ break_litter() {
         echo '{' >half$round/config.json && : >file$round; mkdir -p /run/containerd/.containerd-recover-litter$round/x \
         /run/containerd/runc/k8s.io/none$round; : >/var/lib/cni/networks/cbr0/10.244.99.60"
 }
-break_full() { node_run dd if=/dev/zero of="$disk/junk" bs=64k 2>/dev/null || causes="no-space|logged-cause"; }
+break_full() { node_run dd if=/dev/zero of="$disk/junk" bs=64k 2>/dev/null || causes="no-space|logged-cause|strangers"; } # in the root, where that is the disk
 mend_full() { node_run rm -f "$disk/junk"; }
 break_inodes() {
     node_run sh -c "mkdir -p $disk/many && cd $disk/many && seq 70000 | xargs touch" 2>/dev/null
-    causes="no-inodes|logged-cause|no-space"
+    causes="no-inodes|logged-cause|no-space|strangers"
 }
 mend_inodes() { node_run rm -rf "$disk/many"; }
 break_readonly() { node_run mount -o remount,bind,ro "$disk" && causes="read-only|logged-cause|root-unreadable"; }
@@ -144,6 +176,30 @@ break_mount() {
 mend_mount() { unmount_all "${over##*/}"; } # it may have moved along
 break_hold() { node_run touch "$records/hold" && break_meta && causes="hold"; }
 mend_hold() { node_run rm -f "$records/hold"; }
+# Nothing that the tool writes down stays: read-only, or full.
+break_records() {
+    break_meta
+    pick ro full && say "records: $picked" && causes="meta-damaged|unexplained-loop|logged-cause|degraded|hung-after-ready"
+    if [ "$picked" = ro ]; then
+        node_run mount --bind "$records" "$records" && node_run mount -o remount,bind,ro "$records"
+    else
+        node_run sh -c "mkdir -p /run/full && mount -t tmpfs -o size=256k tmpfs /run/full && cp -a $records/. /run/full/ 2>/dev/null
+            dd if=/dev/zero of=/run/full/junk bs=4k 2>/dev/null; mount --move /run/full $records"
+    fi
+}
+mend_records() { until ! node_run mountpoint -q "$records" || ! node_run umount "$records"; do :; done; }
+# What people do before they know of the tool.
+break_wiped() {
+    any_loss=yes may_lose=yes purged=yes causes="root-empty|logged-cause|degraded"
+    pick all all aside meta snapshots cri && say "by hand: $picked"
+    case $picked in
+    all) node_run sh -c "rm -rf $node_data/*" ;;
+    aside) node_run sh -c "mkdir -p $node_data/../by-hand/$round && mv $node_data/io.* $node_data/../by-hand/$round/" ;;
+    meta) node_run rm -rf "$node_data/io.containerd.metadata.v1.bolt" ;;
+    snapshots) node_run rm -rf "$snapshots" ;;
+    cri) node_run rm -rf "$cri_dir" ;;
+    esac
+}
 break_nothing() { :; }
 
 unmount_all() { # TARGET-PATTERN
@@ -171,7 +227,8 @@ hinder_kill_often() {
     done
 }
 hinder_restart() { say restart && may_lose=yes && node_run timeout 60 systemctl restart --no-block containerd; }
-hinder_crash() { say crash && node_run pkill -KILL -x containerd; }
+kill_containerd() { node_run systemctl kill --signal=KILL --kill-who=main containerd; } # there may be another
+hinder_crash() { say crash && kill_containerd; }
 hinder_now() { chance 50 && picked=--force || picked=--yes; any_loss=yes may_lose=yes nows=$((nows + 1)); by_hand now --yes "$picked"; }
 hinder_restore() { [ -z "$(newest)" ] || { any_loss=yes may_lose=yes; by_hand restore --yes "$(newest)"; }; }
 hinder_purge() { [ -z "$(newest)" ] || { purged=yes; by_hand purge --yes --urgent "$(newest)"; }; }
@@ -180,6 +237,49 @@ hinder_finish() { by_hand finish; }
 hinder_sweep() { by_hand sweep --yes; }
 hinder_keep() { [ -z "$(newest)" ] || by_hand keep "$(newest)" --to "/srv/kept-$round-$RANDOM"; }
 hinder_damage() { break_meta && hinder_crash; }
+hinder_now_in_purge() { hinder_purge && hinder_now; }
+hinder_restore_in_finish() { node_run systemctl start --no-block containerd-recover-finish && hinder_restore; }
+# An administrator who tidies up, or looks into it too closely.
+hinder_tidy() {
+    local dir
+    dir=$(node_newest_quarantine 2>/dev/null)
+    [ -n "$dir" ] || return
+    tidied=yes purged=yes any_loss=yes
+    pick "rm -rf $dir" "mv $dir ${dir}x" "mv $dir/root ${dir%/*}/$round" "truncate -s 100 $dir/manifest.json" \
+        "sed -i s/root/r00t/ $dir/manifest.json" "rm $dir/stages" "chmod -R 777 $dir"
+    say "$picked" && node_run sh -c "$picked"
+}
+# The clock is set: all that was written down seems to be of another day.
+hinder_clock() {
+    local day=86400
+    chance 50 && day=-86400
+    say "a clock $day s off"
+    node_run sh -c "for file in $records/history:1 $records/containerd.service.ledger:3; do
+        awk -v by=$day -v at=\${file#*:} 'NF > 3 && \$at > 1000000000 { \$at += by } { print }' \${file%:*} >/run/set && cat /run/set >\${file%:*}; done" 2>/dev/null
+}
+# The power goes, and comes back.
+hinder_power() {
+    say "the power goes"
+    node_run journalctl -b -o short-precise --no-hostname --no-pager >>"$NODE/journal"
+    any_loss=yes may_lose=yes killed=yes
+    node_power_off "$NODE"
+    node_boot
+    shim=() init=() address=() broken=()
+    [ -z "$other_task" ] || start_other
+}
+# A client that makes pods anew all the time, as kubelet does.
+hinder_kubelet() {
+    [ "$kubelet" = no ] || return
+    say "a kubelet" && kubelet=yes && rm -f "$NODE/kubelet-rests"
+    while [ ! -e "$NODE/kubelet-rests" ]; do
+        [ "$(timeout 5 cat "$NODE/leader" 2>/dev/null)" ] || { sleep 0.2 && continue; }
+        timeout 8 /usr/bin/python3 "$node_helpers/cri.py" "$(node_path /run/containerd/containerd.sock)" \
+            run "k$round-$((made += 1))" 1 && sleep 1
+        sleep 0.2
+    done >>"$NODE/kubelet" 2>&1 &
+    kubelet_job=$!
+}
+kubelet_rests() { [ "$kubelet" = no ] || { touch "$NODE/kubelet-rests" && wait "$kubelet_job"; }; }
 hinder_fault() {
     local step=$((1 + RANDOM % 22))
     may_lose=yes && say "preflight killed after its step $step"
@@ -199,6 +299,8 @@ background_rests() { ! node_run systemctl is-active containerd-recover-{finish,p
 names_a_cause() {
     rule=$(plan_says)
     case $rule in
+    # Between two failures there is nothing to see of what was held back.
+    healthy* | up-again*) [ -n "$causes" ] && node_run containerd-recover status | grep -qE "rule ($causes), which holds .* back" ;;
     cool-down*) [ "$(events quarantine)$(events failed)" != 00 ] ;;
     *) [[ ${rule%% *} =~ ^(${causes:-none})$ ]] ;;
     esac
@@ -258,6 +360,20 @@ check_pods() {
     [[ $lost == *"failed 0" ]] || violated "pings: $lost"
 }
 
+check_other() {
+    [ -z "$other_task" ] || node_run kill -0 "$other_task" || violated "the task of the other containerd is gone"
+    [ -z "$other_task" ] || [ "$(node_property ActiveState two)" = active ] || violated "the other containerd is down"
+}
+
+# containerd that is killed while it makes a pod leaves a namespace that nothing names.
+remove_nameless() {
+    local name
+    for name in $(node_run containerd-recover sweep --format=json 2>/dev/null | /usr/bin/python3 -c 'import json, sys
+for stranger in json.load(sys.stdin)["strangers"]: print(stranger["name"] if stranger["kind"] == "namespace" else "")'); do
+        node_run umount "/run/netns/${name##*/}" && node_run rm "/run/netns/${name##*/}"
+    done
+}
+
 check_leaks() {
     local ready want got kind
     ready=$(node_cri list | awk '$3 == "ready" { print $1 }' | sort -u)
@@ -265,7 +381,7 @@ check_leaks() {
     [ "$got" = "$ready" ] || violated "reservations: $(diff <(echo "$ready") <(echo "$got") | grep '^[<>]' | tr '\n' ' ')"
     node_census --names >"$NODE/census"
     for kind in shims netns veths cache bundles shms; do
-        got=$(grep "^$kind " "$NODE/census" | grep -cvE 'loopback|\.hidden|k8s.io/file')
+        got=$(grep "^$kind " "$NODE/census" | grep -cvE 'loopback|\.hidden|k8s.io/file|^shims other$')
         want=$(grep -c . <<<"$ready")
         [ "$kind" != bundles ] || want=$(node_run ctr -n k8s.io tasks ls -q | grep -c .)
         [ "$got" -eq "$want" ] || violated "$kind: $got, wanted $want: $(grep "^$kind " "$NODE/census" | tr '\n' ' ')"
@@ -297,10 +413,11 @@ check_status() {
     /usr/bin/python3 -c 'import json, sys
 for q in json.load(open(sys.argv[1]))["quarantines"]: print(q["id"], q["state"], q["problem"])' "$NODE/status.json" >"$NODE/listed" || violated "status does not parse"
     for dir in $(node_quarantines); do
+        [ "$tidied" = no ] || continue
         [ -s "$(node_path "$dir/manifest.json")" ] || violated "$dir has no manifest"
         grep -q "^${dir##*/} " "$NODE/listed" || violated "$dir is not listed"
     done
-    ! grep -E ' (foreign|begun) ' "$NODE/listed" || violated "a quarantine is foreign or unfinished"
+    [ "$tidied" = yes ] || ! grep -E ' (foreign|begun) ' "$NODE/listed" || violated "a quarantine is foreign or unfinished"
     node_run timeout 60 containerd-recover status --last --format=json 2>"$NODE/said" >"$NODE/last.json"
     [ ! -s "$NODE/last.json" ] || /usr/bin/python3 -m json.tool "$NODE/last.json" >/dev/null || violated "status --last does not parse"
 }
@@ -321,6 +438,7 @@ keep_logs() {
     [ -n "${LOGS:-}" ] || return 0
     mkdir -p "$LOGS"
     {
+        cat "$NODE/journal" 2>/dev/null
         node_run journalctl -b -o short-precise --no-hostname --no-pager
         cat "$NODE/by-hand" && written && node_cri list && node_census --names
         for what in status plan "sweep --dry-run"; do node_run sh -c "containerd-recover $what"; done
@@ -330,17 +448,20 @@ keep_logs() {
 
 # ---- a round ---------------------------------------------------------------------
 
-breaks=(meta meta meta meta snapshots work container shim shim bundle litter full inodes readonly config mode mount hold nothing)
-hinders=(kill kill kill_often kill_often restart crash now restore restore purge killpurge finish sweep keep damage fault fault)
+breaks=(meta meta meta meta snapshots work container shim shim bundle litter full inodes readonly config mode mount hold records wiped nothing)
+hinders=(kill kill kill_often kill_often restart crash now restore restore purge killpurge finish sweep keep damage fault fault
+    now_in_purge restore_in_finish tidy clock power power kubelet kubelet)
+[ -z "${BREAKS:-}" ] || read -ra breaks <<<"$BREAKS"
+[ -z "${HINDERS:-}" ] || read -ra hinders <<<"$HINDERS"
 
 one_round() {
-    local count i pid how
+    local count i pid how dir
     RANDOM=$(((SEED * 31 + round * 7919) % 32768))
-    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no killed=no nows=0 causes="" broke="" jobs_=() disk=$node_data
+    began=$EPOCHSECONDS bad=no any_loss=no may_lose=no purged=no killed=no tidied=no kubelet=no nows=0 causes="" broke="" jobs_=() disk=$node_data
     [ "$layout" = mount ] || disk=/var/lib
     pick 1h 1h 1h 3s 0s && policy "$picked"
     age_history
-    : >"$NODE/by-hand"
+    : >"$NODE/by-hand" && rm -f "$NODE/journal"
     make_pods
     [ "$bad" = no ] || return
     [ "$layout" = mount ] || { chance 30 && bind_canary; }
@@ -350,7 +471,7 @@ one_round() {
     [ "$how" = crash ] || node_run systemctl stop containerd
     "break_$broke"
     case $broke in full | inodes | readonly) chance 50 && break_meta ;; esac
-    if [ "$how" = crash ]; then node_run pkill -KILL -x containerd; else node_run systemctl start --no-block containerd; fi
+    if [ "$how" = crash ]; then kill_containerd; else node_run systemctl start --no-block containerd; fi
     count=$((RANDOM % 4))
     for ((i = 0; i < count; i++)); do
         sleep "$((RANDOM % 2)).$((RANDOM % 10))"
@@ -359,6 +480,7 @@ one_round() {
     for pid in "${jobs_[@]}"; do wait "$pid"; done
     say "hindered"
     comes_back
+    kubelet_rests
     "mend_$broke" 2>/dev/null
     unmount_all opt/canary
     [ "$bad" = no ] || return
@@ -368,13 +490,19 @@ one_round() {
     node_until 30 settled || comes_back
     [ "$bad" = no ] || return
     check_pods
+    check_other
     remove_ended
     sleep 2
     node_run timeout 120 containerd-recover sweep --yes >"$NODE/said" 2>&1 || say "sweep: status $? $(tail -n 2 "$NODE/said")"
+    [ "$kubelet" = no ] || remove_nameless
     check_leaks
     check_files
     check_status
     check_restraint
+    if [ "$tidied" = yes ]; then
+        for dir in $(node_quarantines); do node_run rm -rf "$dir"; done
+        check_files
+    fi
     if [ "$grace" != 1h ]; then
         # It goes by the policy that it was started with.
         node_run systemctl restart --no-block containerd-recover-purge
