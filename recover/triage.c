@@ -191,6 +191,17 @@ static bool count_ran_out(const struct facts *f)
 	return timeout_loop(f) && f->count.looked && !f->count.bloated && !f->count.complete;
 }
 
+/* What ended starts before the one that is up, and useful, has an end. */
+static bool is_up_again(const struct facts *f)
+{
+	return f->cri.up && f->cri.state == CRI_NOTHING_WRONG;
+}
+
+static bool up_again(const struct facts *f)
+{
+	return crash_loop(f) && is_up_again(f);
+}
+
 static bool unexplained_loop(const struct facts *f)
 {
 	return crash_loop(f);
@@ -238,7 +249,7 @@ static bool log_failing_disk(const struct facts *f)
 
 static bool log_hands_off(const struct facts *f)
 {
-	return log_says(f, LOG_SAYS_HANDS_OFF);
+	return log_says(f, LOG_SAYS_HANDS_OFF) && !is_up_again(f);
 }
 
 /* Of every failed start, and only where no check of ours is the better judge. */
@@ -276,16 +287,16 @@ const struct rule triage_rules[] = {
 	  "the mount", "hands-off:not-mounted" },
 	{ "root-unreadable", RULE_CAUSE, root_unreadable, 0, SHOW_ROOT | SHOW_FS | SHOW_META,
 	  "the data root cannot be read; the disk or its mount is the cause",
-	  "a data root that can be read", "hands-off:io-error" },
+	  "a data root that can be read; dmesg says what ails the disk", "hands-off:io-error" },
 	{ "read-only", RULE_CAUSE, read_only, 0, SHOW_FS,
 	  "the data root's file system is read-only",
-	  "a writable file system", "hands-off:read-only" },
+	  "a writable file system; dmesg says why it is not", "hands-off:read-only" },
 	{ "no-space", RULE_CAUSE, no_space, 0, SHOW_FS,
 	  "the data root's file system is full; moving the root frees nothing",
-	  "free space", "hands-off:no-space" },
+	  "free space; `containerd-recover scan` shows what is large", "hands-off:no-space" },
 	{ "no-inodes", RULE_CAUSE, no_inodes, 0, SHOW_FS,
 	  "the data root's file system has no inodes left; moving the root frees none",
-	  "free inodes", "hands-off:no-inodes" },
+	  "free inodes; `containerd-recover scan` shows where they are", "hands-off:no-inodes" },
 	{ "lock-held", RULE_CAUSE, lock_held, 0, SHOW_LOCK,
 	  "another process holds meta.db, or it cannot be told whether one does",
 	  "the end of that process", "hands-off:lock-held" },
@@ -312,7 +323,7 @@ const struct rule triage_rules[] = {
 	  "that mount's absence", "hands-off:child-mount" },
 	{ "root-empty", RULE_CAUSE, root_empty, 0, SHOW_ROOT,
 	  "the data root is empty or not there: nothing is to be cured, or its disk is missing",
-	  "data in the root", "hands-off:root-empty" },
+	  "data in the root: its disk mounted, or what was moved away put back", "hands-off:root-empty" },
 
 	/* Brakes, which count only where a rule further down would act. */
 	{ "running", RULE_BRAKE, containerd_runs, ANY_STEP & ~STEP_RESTART, SHOW_LOCK,
@@ -322,10 +333,10 @@ const struct rule triage_rules[] = {
 	  "a policy file without errors", "hands-off:policy" },
 	{ "hold", RULE_BRAKE, hold, ANY_STEP, SHOW_HISTORY,
 	  "an operator's hold file is in place",
-	  "the hold file's removal, or `now --force`", "hands-off:hold" },
+	  "the hold file's removal, or `containerd-recover now --force`", "hands-off:hold" },
 	{ "cool-down", RULE_BRAKE, cooling_down, STEP_QUARANTINE | STEP_RESTART, SHOW_HISTORY,
 	  "a quarantine was made a short while ago; a second one in a row does not help",
-	  "the end of the cool-down, or `now --force`", "hands-off:cool-down" },
+	  "the end of the cool-down, or `containerd-recover now --force`", "hands-off:cool-down" },
 	{ "scan-incomplete", RULE_BRAKE, scan_incomplete,
 	  STEP_QUARANTINE | STEP_FREE_STATE | STEP_RESTART,
 	  SHOW_PODS | SHOW_ROOT,
@@ -364,7 +375,7 @@ const struct rule triage_rules[] = {
 	  "[clear] kill_hung = yes, or the end of those shims", "hands-off:hung-shims" },
 	{ "logged-cause", RULE_CAUSE, log_hands_off, 0, SHOW_LOG | SHOW_LEDGER,
 	  "the log of the last start names a cause that a fresh root does not cure",
-	  "that cause's end", "hands-off:log" },
+	  "the end of the cause that the log names", "hands-off:log" },
 	{ "logged-damage", RULE_CURE, log_quarantine, FRESH_ROOT, SHOW_LOG | SHOW_LEDGER | SHOW_META,
 	  "every failed start ends with an error that a fresh data root cures",
 	  "one start that ends otherwise, or a changed containerd or configuration",
@@ -383,6 +394,9 @@ const struct rule triage_rules[] = {
 	{ "hung-after-ready", RULE_NONE, hung_after_ready, 0, SHOW_CRI | SHOW_META,
 	  "containerd was READY and CRI did not answer in time, for no damage that was found",
 	  "damage in meta.db, or a longer [crash-loop] cri_timeout", "undecided" },
+	{ "up-again", RULE_NONE, up_again, 0, SHOW_LEDGER | SHOW_META | SHOW_LOG,
+	  "containerd failed to start again and again, and is READY by now",
+	  "another start that fails", "none" },
 	{ "count-ran-out", RULE_NONE, count_ran_out, 0, SHOW_LEDGER | SHOW_COUNT,
 	  "containerd fails to start again and again; whether the root is bloated could not be told in time",
 	  "a longer [bloat] probe, or `containerd-recover now`", "undecided" },
@@ -410,7 +424,7 @@ static const struct rule *first_match(const struct facts *facts, unsigned braked
 struct decision triage(const struct facts *facts)
 {
 	const struct rule *cure = first_match(facts, 0, false), *wanted = cure, *rule;
-	bool fresh_root = !cure->steps || cure->steps & (STEP_QUARANTINE | STEP_RESTART);
+	bool fresh_root = cure->steps & (STEP_QUARANTINE | STEP_RESTART);
 	struct decision decision;
 
 	if (fresh_root)

@@ -23,7 +23,7 @@ enum triage_step {
 
 enum rule_kind {
 	RULE_CAUSE, /* a cause that no data remedy cures: hands off, and say which */
-	RULE_ROOT_CAUSE, /* the same of a fresh root; smaller remedies may be taken */
+	RULE_ROOT_CAUSE, /* speaks against a fresh root, and counts where one would be made */
 	RULE_BRAKE, /* stops only what would otherwise be done */
 	RULE_CURE,  /* positive evidence: act */
 	RULE_NONE,  /* nothing to do */

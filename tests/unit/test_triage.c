@@ -237,6 +237,21 @@ static void test_layers_of_others_are_left_by_itself(void)
 	vetoed(&f, "foreign-tasks");
 }
 
+/* A crash loop whose log alone speaks; each case takes one of its conditions away. */
+static struct facts logged(void)
+{
+	struct facts f = doomed();
+
+	f.meta.state = DB_SOUND;
+	f.count.bloated = false;
+	f.ledger.last_failed = true;
+	f.ledger.changed = ANSWER_NO;
+	f.log.looked = f.log.in_last = f.log.needs_unchanged = true;
+	f.log.verdict = LOG_SAYS_QUARANTINE;
+	f.log.starts = f.log.shown_in = 3;
+	return f;
+}
+
 /* What only a fresh root must not touch is no diagnosis of a damaged database. */
 static void test_what_a_fresh_root_would_hurt_hides_no_cure(void)
 {
@@ -246,10 +261,15 @@ static void test_what_a_fresh_root_would_hurt_hides_no_cure(void)
 	vetoed(&f, "strangers");
 	if (CHECK(triage(&f).vetoed != NULL))
 		CHECK_STR(triage(&f).vetoed->id, "meta-damaged");
-	f.meta.state = DB_SOUND;
+	f = logged();
+	strcpy(f.root.stranger, "backup");
+	f.log.verdict = LOG_SAYS_HANDS_OFF; /* nobody wants a fresh root: what is wrong is that */
+	vetoed(&f, "logged-cause");
 	f.ledger.failures = 0;
+	f.ledger.last_failed = false;
+	vetoed(&f, "healthy");
+	f.taken.by_hand = true;
 	vetoed(&f, "strangers");
-	CHECK(triage(&f).vetoed == NULL);
 }
 
 static void test_each_brake_vetoes_and_names_what_it_stopped(void)
@@ -350,21 +370,6 @@ static void test_leftovers_that_stay_are_tried_once(void)
 	CHECK_STR(rule_of(&f), "bloat-loop");
 }
 
-/* A crash loop whose log alone speaks; each case takes one of its conditions away. */
-static struct facts logged(void)
-{
-	struct facts f = doomed();
-
-	f.meta.state = DB_SOUND;
-	f.count.bloated = false;
-	f.ledger.last_failed = true;
-	f.ledger.changed = ANSWER_NO;
-	f.log.looked = f.log.in_last = f.log.needs_unchanged = true;
-	f.log.verdict = LOG_SAYS_QUARANTINE;
-	f.log.starts = f.log.shown_in = 3;
-	return f;
-}
-
 /* Before the shims and before deletions, for containerd comes to it first. */
 static void test_stuck_tmpmounts_are_moved_once(void)
 {
@@ -453,6 +458,28 @@ static void test_a_cause_in_the_log_stops_a_guess_but_not_a_proof(void)
 	CHECK_STR(rule_of(&f), "meta-damaged");
 }
 
+static void test_a_loop_that_has_ended_is_none(void)
+{
+	struct facts f = logged();
+
+	f.log.looked = false;
+	f.count.complete = true;
+	CHECK_STR(rule_of(&f), "unexplained-loop");
+	f.cri.up = true;
+	f.meta.lock = LOCK_BY_UNIT;
+	CHECK_STR(rule_of(&f), "up-again");
+	f.cri.state = CRI_HUNG; /* of no use to anybody yet */
+	CHECK_STR(rule_of(&f), "hung-after-ready");
+	f.cri.state = CRI_NOTHING_WRONG;
+	f.log.looked = true;
+	f.log.verdict = LOG_SAYS_HANDS_OFF; /* that cause is gone */
+	CHECK_STR(rule_of(&f), "up-again");
+	f.taken.by_hand = true;
+	CHECK_STR(rule_of(&f), "asked");
+	f.cri.up = false;
+	vetoed(&f, "logged-cause");
+}
+
 static void test_a_damaged_snapshotter_counts_under_the_lock(void)
 {
 	struct facts f = doomed();
@@ -538,6 +565,7 @@ int main(void)
 	RUN(test_stuck_tmpmounts_are_moved_once);
 	RUN(test_the_log_alone_needs_a_loop_of_one_kind);
 	RUN(test_a_cause_in_the_log_stops_a_guess_but_not_a_proof);
+	RUN(test_a_loop_that_has_ended_is_none);
 	RUN(test_a_damaged_snapshotter_counts_under_the_lock);
 	RUN(test_an_operator_may_ask_and_may_force);
 	RUN(test_ids_are_unique_and_the_last_rule_matches_always);
