@@ -44,7 +44,7 @@ LDFLAGS.release := -pie -Wl,-z,relro,-z,now
 LINKED_CFLAGS  := $(shell pkg-config --cflags $(LINKED) $(LOADED) | sed 's/-I/-isystem /g')
 # libbsd and inih go in whole: loading three more objects costs a sixth of the fast path.
 LINKED_LIBS    := $(shell pkg-config --libs $(LOADED_SMALL)) -l:libbsd.a -l:libmd.a -l:libinih.a
-ALL_CFLAGS  := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -I. -I$(B) \
+ALL_CFLAGS  := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -DDOCDIR='"$(DOCDIR)"' -I. -I$(B) \
 	$(WARNINGS) $(CFLAGS.$(PROFILE)) $(LINKED_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -Wl,--as-needed $(LDFLAGS.$(PROFILE)) $(LDFLAGS)
 # protobuf-c is small and of few users: its static library, so that no start loads it.

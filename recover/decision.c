@@ -288,6 +288,16 @@ static void print_line(void *data, const char *line)
 	fprintf(data, "  %s\n", log_name(line));
 }
 
+/* Where nothing is done a person has to, and there is more to say than fits here. */
+static void print_section(FILE *to, const struct facts *f, const struct decision *d)
+{
+	bool logged = (d->rule->evidence & SHOW_LOG) && f->log.looked && *f->log.rule;
+
+	if (d->steps == 0 && strcmp(d->rule->verdict, "none") != 0)
+		fprintf(to, "By hand: " DOCDIR "/TRIAGE.md, section %s%s%s\n", d->rule->id,
+			logged ? " and " : "", logged ? f->log.rule : "");
+}
+
 void decision_print(FILE *to, const struct facts *facts, const struct decision *d)
 {
 	struct output out = { print_line, to };
@@ -308,6 +318,7 @@ void decision_print(FILE *to, const struct facts *facts, const struct decision *
 				fprintf(to, "  %zu. %s\n", ++n, steps[i].words);
 	}
 	fprintf(to, "Would change it: %s\n", d->rule->change);
+	print_section(to, facts, d);
 }
 
 static void append_line(void *data, const char *line)
@@ -347,10 +358,13 @@ void decision_log(const struct facts *facts, const struct decision *d)
 
 	show_evidence(facts, d, &out);
 	if (d->vetoed)
-		log_warning("hands off: %s (rule %s, which held %s back): %s", d->rule->why,
-			    d->rule->id, d->vetoed->id, text);
+		log_warning("hands off: %s (rule %s, which held %s back): %s; would change it: %s",
+			    d->rule->why, d->rule->id, d->vetoed->id, text, d->rule->change);
 	else if (d->rule->kind == RULE_CURE)
 		log_warning("%s (rule %s): %s", d->rule->why, d->rule->id, text);
+	else if (facts->ledger.last_failed && strcmp(d->rule->verdict, "none") != 0)
+		log_warning("%s (rule %s): %s; would change it: %s", d->rule->why, d->rule->id, text,
+			    d->rule->change);
 	else
 		log_info("%s (rule %s): %s", d->rule->why, d->rule->id, text);
 }

@@ -9,6 +9,7 @@
 #include "recover/command.h"
 #include "recover/decision.h"
 #include "recover/log.h"
+#include "recover/notices.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
 
@@ -53,8 +54,10 @@ static int look(const struct cli *cli, struct facts *ret)
 		log_error("cannot look at the node: %s", strerror(-r));
 		return r;
 	}
-	if (cli->format == FORMAT_TEXT)
+	if (cli->format == FORMAT_TEXT) {
 		situation_print(&s);
+		notices_print(&s);
+	}
 	*ret = s.facts;
 	return 0;
 }

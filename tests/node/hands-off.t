@@ -22,6 +22,8 @@ unchanged() {
     like "$1: it says why" "$said" "$2"
 }
 
+plan() { node_run containerd-recover plan 2>&1; }
+
 times() { # COUNT COMMAND...
     local i
     for ((i = 0; i < $1; i++)); do "${@:2}"; done
@@ -61,7 +63,7 @@ times 3 stop_and_start
 times 3 crash_and_wait
 node_run systemctl stop containerd
 unchanged "stopped and killed by the operator, three times each" ""
-like "and that is no crash loop" "$(node_run containerd-recover plan 2>&1)" "healthy"
+like "and that is no crash loop" "$(plan)" "healthy"
 
 # ---- damaged from here on ----
 node_damage root-zero
@@ -84,7 +86,10 @@ like "a directory for everybody where quarantines go: status says so" \
 node_run rmdir "$root.quarantine"
 
 node_run touch /var/lib/containerd-recover/hold
-unchanged "hold file" "hold"
+unchanged "hold file" "rule hold, .*would change it: the hold file's removal"
+page=/usr/share/doc/containerd-recover/TRIAGE.md
+like "hold file: plan names the page that says more" "$(plan)" "By hand: $page, section hold"
+ok "that page is there" node_run grep -q '^### hold$' $page
 node_run rm /var/lib/containerd-recover/hold
 
 root_to_disk space
@@ -110,7 +115,7 @@ unchanged "root not mounted" "mount"
 node_run mv "$root" /var/lib/elsewhere
 node_run mkdir -m 700 "$root"
 unchanged "empty root" ""
-like "empty root: plan says so" "$(node_run containerd-recover plan 2>&1)" "empty"
+like "empty root: plan says so" "$(plan)" "empty"
 node_run rmdir "$root"
 node_run mv /var/lib/elsewhere "$root"
 
@@ -128,7 +133,8 @@ unchanged "second quarantine inside the cool-down" "cool"
 # ---- a crash loop whose cause is elsewhere, on a root that is called bloated ----
 new_root
 node_policy '[bloat]' 'entries = 1000'
-"$BUILD/tests/helpers/filltree" "$(node_path "$root")/files" 3000
+node_run mkdir "$root/io.containerd.content.v1.content"
+"$BUILD/tests/helpers/filltree" "$(node_path "$root")/io.containerd.content.v1.content/files" 3000
 node_service listener /usr/bin/python3 -c 'import socket, time
 s = socket.socket(); s.bind(("127.0.0.1", 10999)); s.listen(); time.sleep(1000)'
 sed -i 's/^\[plugins."io.containerd.grpc.v1.cri"\]/&\n  stream_server_port = "10999"/' "$config"
@@ -136,11 +142,16 @@ inode=$(stat -c %i "$(node_path "$root")")
 node_run systemctl start --no-block containerd
 loops() { [ "$(node_property NRestarts)" -gt 5 ]; }
 ok "a used TCP port makes a crash loop" node_until 60 loops
+like "used TCP port: plan names the page that says more" "$(plan)" "By hand: $page, section logged-cause and log-socket"
 is "used TCP port: no quarantine" "$(node_quarantines)" ""
 is "used TCP port: the root is the same" "$(stat -c %i "$(node_path "$root")")" "$inode"
 node_run systemctl stop containerd
 unchanged "used TCP port" ""
 node_run systemctl stop listener
+node_run systemctl start containerd
+ok "used TCP port: once it is free containerd answers" node_ready
+like "used TCP port: and what is over is not the diagnosis" "$(plan)" "rule up-again, verdict none"
+node_run systemctl stop containerd
 cp "$NODE/config.toml" "$config"
 
 # ---- another client's containers: those that a reboot has stopped ----
@@ -154,6 +165,7 @@ print(json.load(sys.stdin)["facts"]["pods"]["foreign_layers"])'; }
 is "an image of docker's, and one half unpacked, are no container's" "$(layers)" 0
 ok "a container of docker's that does not run" node_run ctr -n moby containers create test.local/pause:1 docker-two
 is "has a layer" "$(layers)" 1
+like "plan says so before it matters" "$(plan)" "were a fresh data root called for, .* held back: .*rule foreign-layers.*rule healthy"
 node_run systemctl stop containerd
 node_damage root-zero
 unchanged "moby namespace with stopped containers" "rule foreign-layers.*namespace moby: 1"

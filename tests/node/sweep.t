@@ -114,6 +114,7 @@ node_snapshot >"$NODE/after"
 is "a dry run changes nothing" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
 is "the lost are found" "$(ids_with_fate lost <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
 is "the live are found" "$(ids_with_fate live <<<"$dry" | sort)" "$({ cat "$NODE/live.ids"; echo "$torn"; } | sort)"
+like "plan says that there are some" "$(node_run containerd-recover plan)" "[0-9]+ sandboxes are lost to it and hold"
 like "the table names the pod" "$(node_run containerd-recover sweep)" "default/oldweb .*lost"
 
 # Something to connect to in the live pod with a host port.
@@ -141,6 +142,7 @@ node_run touch /run/stop
 wait "$reach"
 diag "$(cat "$NODE/reached")"
 like "live pods and the host port answer all the while" "$(cat "$NODE/reached")" "^asked [0-9]{2,} failed 0$"
+unlike "plan says so no more" "$(node_run containerd-recover plan)" "are lost to it"
 is "nothing of the lost is left" "$(traces "$NODE/lost.ids")" ""
 is "all of the live is there" "$(traces "$NODE/live.ids" | sort)" "$(cat "$NODE/live.before")"
 is "all of the foreign is there" "$(foreign)" "$(cat "$NODE/foreign")"
