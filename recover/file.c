@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -94,5 +95,12 @@ int file_make_dirs(const char *path, mode_t mode)
 
 int file_check_writable(const char *path)
 {
-	return access(path, W_OK | X_OK) == 0 || errno == ENOENT ? 0 : -errno;
+	struct statvfs fs;
+
+	if (access(path, W_OK | X_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (statvfs(path, &fs) < 0)
+		return -errno;
+	/* Some file systems have no fixed number of inodes, and say 0 of 0. */
+	return fs.f_bfree == 0 || (fs.f_files > 0 && fs.f_ffree == 0) ? -ENOSPC : 0;
 }

@@ -27,7 +27,8 @@ int file_read_lines(int dirfd, const char *name, size_t max, char **ret);
 int file_write_all(int fd, const void *data, size_t size);
 
 /*
- * Can root make files in @path, or make @path? Only the file system may be against it.
+ * Can root make files in @path, or make @path? Only the file system may be against it,
+ * which is read-only or full.
  * Returns 0, or a negative errno.
  */
 int file_check_writable(const char *path);

@@ -281,9 +281,7 @@ static int check_records(void)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 
-	if (records_fd < 0)
-		return records_fd;
-	return faccessat(records_fd, ".", W_OK, 0) < 0 ? -errno : 0;
+	return records_fd < 0 ? records_fd : file_check_writable(RECORDS_PATH);
 }
 
 int incident_quarantine(struct situation *s, const struct decision *decision,

@@ -83,8 +83,7 @@ static int use_ledger(const struct config *config, struct ledger_summary *ret)
 	if (r == 0)
 		r = ledger_append(records_fd, name, &now, &attempt, false);
 	if (r < 0)
-		log_warning("cannot write to %s: %s; failed starts are not counted, and no fresh root "
-			    "is put in place", RECORDS_PATH, strerror(-r));
+		log_warning("cannot write to " RECORDS_UNWRITABLE, RECORDS_PATH, strerror(-r));
 	return r;
 }
 

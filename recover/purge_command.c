@@ -415,6 +415,20 @@ static int purge_unless_used(struct purge_run *run, struct ticket *ticket, struc
 	return r == 1 ? 0 : r; /* stopped: neither */
 }
 
+static void say_unopened(const struct data_root *place, const char *id, int error)
+{
+	cleanup_free char *jail = data_root_jail_path(place, place->is_mount_point);
+
+	if (error == -EBADMSG)
+		log_warning("%s is no quarantine of ours and is left alone: %s", log_name(id), ticket_problem(error));
+	else if (error == -EROFS) /* of the disk, or of our unit's own sandbox */
+		log_warning("quarantine %s is not purged: %s can only be read here; if it is containerd-recover-purge.service "
+			    "that says so, name it in its ReadWritePaths= (systemctl edit)",
+			    log_name(id), jail ? log_name(jail) : "its directory");
+	else
+		log_warning("quarantine %s is not purged, it cannot be opened: %s", log_name(id), strerror(-error));
+}
+
 static void one_ticket(struct purge_run *run, const char *id, struct round *round)
 {
 	cleanup_ticket struct ticket ticket = TICKET_NONE;
@@ -427,7 +441,7 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 		return;
 	}
 	if (r < 0) {
-		log_warning("%s is no quarantine of ours and is left alone: %s", log_name(id), strerror(-r));
+		say_unopened(run->place, id, r);
 		round->failed++;
 		remember_failed(run, id);
 		return;

@@ -26,7 +26,6 @@
 #include "scanners/text.h"
 #include "scanners/tmpmounts.h"
 
-#define META_DIR "io.containerd.metadata.v1.bolt"
 #define KUBERNETES_NAMESPACE "k8s.io"
 
 enum {
@@ -309,7 +308,7 @@ static enum facts_db db_of(enum bolt_state state)
 
 static void look_at_meta(struct situation *s, const struct situation_options *options)
 {
-	cleanup_fd int dir_fd = openat(s->place.root_fd, META_DIR,
+	cleanup_fd int dir_fd = openat(s->place.root_fd, METADATA_DIR,
 				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct facts *f = &s->facts;
 	struct bolt_finding finding = { .state = BOLT_ABSENT };
@@ -328,9 +327,9 @@ static void look_at_meta(struct situation *s, const struct situation_options *op
 	f->meta.under_lock = f->meta.lock == LOCK_FREE || f->meta.lock == LOCK_NO_FILE;
 	/* A containerd that hangs does not write, and can be checked while it runs. */
 	if (options->whole_tree && (f->meta.under_lock || f->cri.state != CRI_NOTHING_WRONG))
-		bolt_check_at(dir_fd, "meta.db", &finding);
+		bolt_check_at(dir_fd, METADATA_FILE, &finding);
 	if (finding.state == BOLT_ABSENT || finding.error == -EAGAIN)
-		bolt_peek_at(dir_fd, "meta.db", &finding);
+		bolt_peek_at(dir_fd, METADATA_FILE, &finding);
 	f->meta.error = finding.state == BOLT_UNREAD ? finding.error : 0;
 	f->meta.page = finding.page;
 	f->meta.size = finding.size;

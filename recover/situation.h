@@ -21,6 +21,9 @@
 #define RECORDS_PATH "/var/lib/containerd-recover"
 #define RUN_PATH "/run/containerd-recover"
 
+/* With RECORDS_PATH and why: what it means that nothing can be written there. */
+#define RECORDS_UNWRITABLE "%s: %s: failed starts are not counted, and no fresh root is put in place"
+
 struct situation_options {
 	struct config_overrides overrides;
 	bool by_hand;	    /* an operator asks for a fresh root */
@@ -65,10 +68,11 @@ void situation_done(struct situation *situation);
 /*
  * One line on stdout, for a person: does containerd run, and on what root and
  * file system? "containerd.service runs, data root /var/lib/containerd (ext4, …)".
+ * Others behind it, where there is something to say: of the outage, of the records.
  */
 void situation_print(const struct situation *s);
 
-/* The second one, where there is one: it is down because a run of ours stopped it. */
+/* Is it down because a run of ours stopped it? */
 void situation_print_outage(const struct situation *s);
 
 /* "containerd.service.ledger": the caller's, to free(); NULL for want of memory. */

@@ -1,5 +1,7 @@
 #include <stdio.h>
+#include <string.h>
 
+#include "recover/file.h"
 #include "recover/log.h"
 #include "recover/outage.h"
 #include "recover/quantity.h"
@@ -37,11 +39,15 @@ static const char *doing(const struct situation *s)
 
 void situation_print(const struct situation *s)
 {
+	int r = file_check_writable(RECORDS_PATH);
+
 	printf("%s%s, data root %s", log_name(s->facts.config.unit), doing(s),
 	       log_name(s->facts.config.root));
 	print_fs(&s->facts);
 	printf("\n");
 	situation_print_outage(s);
+	if (r < 0)
+		printf(RECORDS_UNWRITABLE "\n", RECORDS_PATH, strerror(-r));
 }
 
 void situation_print_outage(const struct situation *s)

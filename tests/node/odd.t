@@ -97,6 +97,9 @@ node_run mount "$device" /mnt
 node_run ln -s /mnt /var/lib/odd
 there_and_back "a link to a mount point" /var/lib/odd '/mnt/.quarantine/'
 
+like "a root elsewhere: the purge unit says what it lacks" "$(node_log -u containerd-recover-purge)" \
+    "is not purged: /mnt/.quarantine can only be read here.*ReadWritePaths="
+
 # ---- another root from then on ------------------------------------------------------
 
 configure
@@ -180,9 +183,17 @@ is "and does not begin" "$(grep -c Recovering <<<"$said")" 0
 said=$(recover preflight)
 is "records that are read-only: preflight succeeds" $? 0
 like "it says why nothing is done" "$said" "cannot write to $records: Read-only file system"
+like "so does plan" "$(recover plan)" "$records: Read-only file system: failed starts are not counted"
 like "so does status, with what was found and what is next" "$(recover status)" \
     "is inactive.*$records: Read-only file system.*before its last start.*rule meta-damaged.*systemctl start containerd.service"
 is "nothing is" "$(node_quarantines) $(sum)" " $before"
+node_run umount $records
+
+shell "mount -t tmpfs -o size=16k none $records; dd if=/dev/zero of=$records/junk 2>/dev/null; true"
+like "records that are full: preflight says so" "$(recover preflight)" "cannot write to $records: No space left.*cannot quarantine the data root: No space left"
+is "and leaves all as it is" "$(node_quarantines) $(sum)" " $before"
+like "so does status" "$(recover status)" "$records: No space left on device: failed starts"
+like "and now" "$(recover now --yes)" "$records cannot be written to: No space left"
 node_run umount $records
 
 node_run mkdir $records/hold
