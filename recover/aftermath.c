@@ -77,7 +77,9 @@ static void sum_up(const struct ticket *ticket, const struct salvage *salvage)
 	for (size_t i = 0; i < salvage->count; i++)
 		here += salvage->images[i].outcome == SALVAGE_DONE ||
 			salvage->images[i].outcome == SALVAGE_PRESENT;
-	if (here == salvage->count)
+	if (salvage->count == 0)
+		log_info("quarantine %s: no image is named in what can be read of its records", ticket->id);
+	else if (here == salvage->count)
 		log_info("quarantine %s: all of its %zu images are there", ticket->id, here);
 	else
 		log_info("quarantine %s: of %zu images %zu are there; the others are listed in " RECORDS_PATH

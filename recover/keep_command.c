@@ -90,7 +90,7 @@ static int open_quarantine(struct keep *keep)
 	if (r == -ENOENT)
 		tickets_say_unknown(&keep->place, id);
 	else if (r < 0)
-		log_error("'%s' is no quarantine of ours: %s", log_name(id), strerror(-r));
+		log_error("'%s' is no quarantine of ours: %s", log_name(id), ticket_problem(r));
 	if (r < 0)
 		return r;
 	r = ticket_lock_data(&keep->ticket, true);

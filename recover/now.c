@@ -44,10 +44,15 @@ static int judge(const struct cli *cli, bool down, struct situation *ret_situati
 	return 0;
 }
 
-static void print_loss(const struct facts *facts)
+static void print_loss(const struct situation *s)
 {
-	printf("What it costs: %u sandboxes end and are made anew by kubelet; images are pulled again\n",
-	       facts->pods.sandboxes);
+	const struct facts *facts = &s->facts;
+
+	printf("What it costs: %u sandboxes end and are made anew by kubelet; images are %s\n",
+	       facts->pods.sandboxes,
+	       !s->policy.salvage ? "pulled again" :
+	       s->policy.salvage_pause_only ? "pulled again, but for the pause image" :
+	       "brought over in the background, those that are damaged pulled again");
 	if (facts->pods.foreign_layers)
 		printf("What another client's containers wrote goes too: %u layers in namespace %s, and maybe more\n",
 		       facts->pods.foreign_layers, facts->pods.foreign_namespace);
@@ -190,7 +195,7 @@ int now_command(int argc, char **argv)
 	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER)))
 		return EXIT_HANDS_OFF;
 	if (decision.steps & STEP_QUARANTINE)
-		print_loss(&s.facts);
+		print_loss(&s);
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
 	/* Whatever is planned: once containerd is down it may be a fresh root. */
@@ -202,9 +207,7 @@ int now_command(int argc, char **argv)
 	if (r != 0)
 		return r;
 	lock = run_lock_patiently();
-	if (lock < 0) {
-		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+	if (lock < 0)
 		return EXIT_FAILED;
-	}
 	return act(&cli, &s.config, &s.facts, &lock);
 }

@@ -17,10 +17,10 @@ struct policy {
 	uint64_t failures;    /* failed starts that make a loop */
 	uint64_t window_sec;  /* within this time */
 	uint64_t healthy_sec; /* READY for this long ends a loop */
+	uint64_t cri_sec;     /* behind READY, CRI must answer within this time */
 	/* [bloat] */
 	uint64_t bloat_entries; /* files and directories that make a root bloated */
 	uint64_t probe_msec;	/* longest time spent counting them */
-	uint64_t cri_sec;     /* behind READY, CRI must answer within this time */
 	/* [leftovers] */
 	uint64_t usec_per_entry; /* what containerd's start takes to delete one */
 	uint64_t start_percent;	 /* of TimeoutStartSec that deletions may take */

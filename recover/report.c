@@ -401,7 +401,7 @@ int report_last(const struct data_root *place, int records_fd, const char *unit,
 		return r;
 	r = gather(place, records_fd, policy, &i);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r; /* its records are deleted by now */
+		return r;
 	add_ready(records_fd, unit, &i);
 	report = compose(&i, unit);
 	if (!report)

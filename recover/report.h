@@ -21,7 +21,7 @@
  * @place may have no root (negative fds).
  *
  * Returns 1 with @ret a new reference, 0 if there was no action, or a negative
- * errno.
+ * errno: -ENOENT where its records are gone by now, -EBADMSG as of ticket_open().
  */
 int report_last(const struct data_root *place, int records_fd, const char *unit,
 		const struct policy *policy, json_t **ret);

@@ -54,6 +54,7 @@ static const struct {
 	{ "defer", "what containerd would have deleted inside its start was set aside" },
 	{ "tmpmounts", "the temporary mounts that containerd could not unmount were set aside" },
 	{ "restart", "containerd was restarted, for its next start to be judged under the lock of meta.db" },
+	{ "failed", "pods were ended for a fresh data root, which could then not be put in place" },
 	{ "free-state", "pods of dead and hung shims were ended, their bundles moved aside" },
 	{ "restore", "the old data root was put back in place of the fresh one" },
 };
@@ -122,14 +123,19 @@ static void print_copies(const json_t *copies)
 	print_more(json_array_size(copies), DATA_SHOWN);
 }
 
-/* @in_place: the root was not moved, nor anything in it that containerd keeps. */
-static void print_kept(const json_t *kept, const char *state, bool in_place)
+/*
+ * @lost_images: of the same quarantine. @in_place: the root was not moved, nor anything
+ * in it that containerd keeps.
+ */
+static void print_kept(const json_t *kept, const json_t *lost_images, const char *state, bool in_place)
 {
 	const json_t *images = json_object_get(kept, "images"), *data = json_object_get(kept, "user_data");
 
 	printf("Kept: ");
 	if (in_place)
 		printf("the data root, its images and all pods\n");
+	else if (images && json_array_size(images) + json_array_size(lost_images) == 0)
+		printf("no image: none is named in what can be read of its records\n");
 	else if (images)
 		printf("%zu images are there\n", json_array_size(images));
 	else
@@ -178,7 +184,7 @@ static void print_next(const json_t *next)
 		printf("  pull what is listed in %s\n", text_of(next, "repull"));
 	if (purge)
 		printf("  else nothing: the quarantine is purged after %s\n", when(purge, text));
-	else
+	else if (!until && !*text_of(next, "keep") && !*text_of(next, "repull"))
 		printf("  nothing\n");
 }
 
@@ -198,7 +204,8 @@ void report_print(const json_t *report)
 	print_done(report);
 	print_lost(json_object_get(report, "lost"), json_object_get(report, "next"));
 	if (is_quarantine || json_object_get(json_object_get(report, "kept"), "user_data"))
-		print_kept(json_object_get(report, "kept"), text_of(report, "state"), in_place);
+		print_kept(json_object_get(report, "kept"), json_object_get(json_object_get(report, "lost"), "images"),
+			   text_of(report, "state"), in_place);
 	print_stages(report);
 	print_next(json_object_get(report, "next"));
 }

@@ -96,7 +96,7 @@ static int open_ticket(const struct situation *s, const char *id, bool lock, str
 		log_error("quarantine %s is being purged or swept; wait for that, or systemctl stop "
 			  "containerd-recover-purge containerd-recover-finish", id);
 	else if (r < 0)
-		log_error("quarantine '%s' cannot be opened: %s", id, strerror(-r));
+		log_error("quarantine '%s' cannot be opened: %s", log_name(id), ticket_problem(r));
 	if (r < 0)
 		return r;
 	why = obstacle(s, ret);
@@ -316,8 +316,14 @@ static int check(const struct cli *cli, struct situation *s)
 		return EXIT_FAILED;
 	}
 	if (s->facts.config.config == FACTS_CONFIG_INVALID ||
-	    s->facts.config.config == FACTS_CONFIG_UNKNOWN || s->place.root_fd < 0) {
+	    s->facts.config.config == FACTS_CONFIG_UNKNOWN) {
 		log_error("the data root is not known: %s", s->facts.config.config_problem);
+		return EXIT_FAILED;
+	}
+	if (s->place.root_fd < 0) {
+		log_error("the data root %s, in whose place it would be put, cannot be opened: %s%s",
+			  log_name(s->facts.config.root), strerror(s->facts.root.error ? -s->facts.root.error : ENOENT),
+			  s->facts.root.error ? "" : "; make that directory");
 		return EXIT_FAILED;
 	}
 	if (open_ticket(s, cli->argument, false, &ticket) < 0)
@@ -359,10 +365,8 @@ int restore_command(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	lock = run_lock_patiently();
-	if (lock < 0) {
-		log_error("cannot start: %s", lock == -EBUSY ? "another run is under way" : strerror(-lock));
+	if (lock < 0)
 		return EXIT_FAILED;
-	}
 	stopwatch_start(&whole);
 	printf("Restoring:\n");
 	stop_background(&s, cli.argument);

@@ -40,6 +40,10 @@ int run_lock_patiently(void)
 
 	for (int i = 0; (fd = run_lock()) == -EBUSY && i < PATIENCE_SEC * 1000 / PAUSE_MSEC; i++)
 		(void)nanosleep(&pause, NULL); /* a shorter one only asks sooner */
+	if (fd == -EBUSY)
+		log_error("nothing was begun: another run of containerd-recover is at work; try again once it has ended");
+	else if (fd < 0)
+		log_error("nothing was begun: the lock in %s cannot be taken: %s", RUN_PATH, strerror(-fd));
 	return fd;
 }
 

@@ -12,7 +12,7 @@ int run_lock(void);
 
 /*
  * The same for a person's command, which waits for as long as a preflight may
- * take. Its caller logs; -EBUSY only after that.
+ * take. An error was logged; -EBUSY only after that.
  */
 int run_lock_patiently(void);
 

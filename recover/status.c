@@ -75,6 +75,16 @@ static json_t *user_to_json(const struct data_root *place, const struct ticket *
 	return who ? json_string(who) : NULL;
 }
 
+/* The jail that has @id in it, which says nothing of itself; NULL for want of memory. */
+static json_t *foreign_jail(const struct data_root *place, const char *id)
+{
+	cleanup_fd int beside_fd = data_root_open_jail(place, false, false);
+	bool inside = beside_fd < 0 || faccessat(beside_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	cleanup_free char *path = data_root_jail_path(place, inside);
+
+	return path ? json_string(path) : NULL;
+}
+
 /* @other_root: of which it is, if that is not containerd's by its configuration. */
 static json_t *ticket_to_json(const struct data_root *place, const struct policy *policy,
 			      const char *id, const char *other_root)
@@ -85,7 +95,8 @@ static json_t *ticket_to_json(const struct data_root *place, const struct policy
 	int r = ticket_peek(place, id, &ticket);
 
 	if (r < 0)
-		return json_pack("{s:s, s:s, s:s}", "id", id, "state", "foreign", "problem", strerror(-r));
+		return json_pack("{s:s, s:s, s:s, s:o?}", "id", id, "state", "foreign", "problem", ticket_problem(r),
+				 "jail", foreign_jail(place, id));
 	jail = data_root_jail_path(place, ticket.inside);
 	decision = json_object_get(ticket.manifest, "decision");
 	lost = json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes");
@@ -272,7 +283,10 @@ static void print_quarantine(const json_t *q)
 	const char *other = text_of(q, "other_root");
 
 	if (strcmp(text_of(q, "state"), "foreign") == 0) {
-		printf("  %s: not a quarantine of ours, left alone\n", log_name(text_of(q, "id")));
+		printf("  %s: not a quarantine of ours, left alone: %s\n", log_name(text_of(q, "id")),
+		       text_of(q, "problem"));
+		printf("    where: %s/%s; delete it by hand once nothing in it is wanted\n",
+		       log_name(text_of(q, "jail")), log_name(text_of(q, "id")));
 		return;
 	}
 	printf("  %s: %s, begun %s ago\n", text_of(q, "id"), text_of(q, "state"),
@@ -334,6 +348,7 @@ static void print_unit(const json_t *status)
 {
 	const char *unit = text_of(status, "unit"), *active = text_of(status, "active");
 	const char *unready = text_of(json_object_get(status, "ledger"), "unready");
+	const json_t *look = json_object_get(status, "last_look");
 	bool up = strcmp(active, "active") == 0;
 
 	if (!json_is_true(json_object_get(status, "runs_preflight")) &&
@@ -344,16 +359,15 @@ static void print_unit(const json_t *status)
 		printf("systemd has not read the files of %s since they were changed: "
 		       "systemctl daemon-reload\n", unit);
 	if (*text_of(status, "records_problem"))
-		printf("%s: %s: failed starts are not counted, and no fresh root is put in place\n",
-		       RECORDS_PATH, text_of(status, "records_problem"));
+		printf(RECORDS_UNWRITABLE "\n", RECORDS_PATH, text_of(status, "records_problem"));
 	if (up && *unready)
 		printf("it is READY, but %s, and kubelet cannot use it: `containerd-recover plan` says why\n",
 		       strcmp(unready, LEDGER_DEGRADED) == 0 ? "without CRI" : "its CRI did not answer");
-	if (up)
-		return;
-	if (json_is_object(json_object_get(status, "last_look")))
-		print_last_look(json_object_get(status, "last_look"));
-	print_next(unit, active, text_of(status, "sub"), json_object_get(status, "stopped_by"));
+	/* What was held back is still there to be done. */
+	if (json_is_object(look) && (!up || *text_of(look, "vetoed")))
+		print_last_look(look);
+	if (!up)
+		print_next(unit, active, text_of(status, "sub"), json_object_get(status, "stopped_by"));
 }
 
 static void print_text(const json_t *status)
@@ -449,6 +463,21 @@ static int print_status(const struct cli *cli)
 	return EXIT_OK;
 }
 
+static void say_no_report(int records_fd, const char *unit, int error)
+{
+	struct history_event last;
+
+	if (error == 0)
+		log_error("nothing was done to this node yet; `containerd-recover plan` says what is wrong now");
+	else if (error == -ENOENT && records_fd >= 0 && history_last_action(records_fd, unit, &last) > 0)
+		log_error("the last action was %s %s, %s ago (rule %s); more is not known: it %s", last.event,
+			  log_name(last.ticket), quantity_seconds(time(NULL) - last.sec).text,
+			  log_name(last.rule),
+			  strcmp(last.ticket, "-") == 0 ? "leaves no records" : "has no records any more");
+	else
+		log_error("cannot read the last incident's records: %s", ticket_problem(error));
+}
+
 static int print_last(const struct cli *cli)
 {
 	__attribute__((cleanup(gathered_done))) struct gathered g = {
@@ -462,12 +491,10 @@ static int print_last(const struct cli *cli)
 		r = records_fd == -ENOENT ? 0 :
 		    records_fd < 0	  ? records_fd :
 					    report_last(&g.place, records_fd, g.config.unit, &g.policy, &report);
-	if (r == 0)
-		log_error("nothing was done to this node yet; `containerd-recover plan` says what is wrong now");
-	else if (r < 0)
-		log_error("cannot read the last incident's records in " RECORDS_PATH ": %s", strerror(-r));
-	if (r <= 0)
+	if (r <= 0) {
+		say_no_report(records_fd, g.config.unit, r);
 		return EXIT_FAILED;
+	}
 	if (cli->format == FORMAT_JSON) {
 		(void)json_dumpf(report, stdout, JSON_INDENT(1)); /* main() checks stdout */
 		printf("\n");

@@ -253,6 +253,12 @@ int ticket_peek(const struct data_root *place, const char *id, struct ticket *re
 	return open_either(place, id, false, ret);
 }
 
+const char *ticket_problem(int error)
+{
+	return error == -EBADMSG ? "its manifest.json or stages are missing, not ours, or of another name" :
+				   strerror(-error);
+}
+
 int ticket_lock_data(struct ticket *ticket, bool shared)
 {
 	if (flock(ticket->stages.fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)

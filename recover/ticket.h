@@ -65,6 +65,9 @@ int ticket_open(const struct data_root *place, const char *id, struct ticket *re
 /* As ticket_open(), but without the lock: to look at only. */
 int ticket_peek(const struct data_root *place, const char *id, struct ticket *ret);
 
+/* Why a ticket could not be opened, in words, by the negative errno that said so. */
+const char *ticket_problem(int error);
+
 /*
  * Lock what is in the ticket, until ticket_done(): @shared to read it, alone to
  * take it away. The stages are read again under the lock. Returns 0, -EBUSY, or
@@ -94,13 +97,14 @@ const char *ticket_state_name(enum ticket_state state);
 int tickets_list(const struct data_root *place, char ***ret_ids);
 void tickets_free(char **ids);
 
-/* Log that @place has no quarantine @id, and which it has. */
-void tickets_say_unknown(const struct data_root *place, const char *id);
 #define cleanup_tickets __attribute__((cleanup(tickets_freep)))
 static inline void tickets_freep(char ***ids)
 {
 	tickets_free(*ids);
 }
+
+/* Log that @place has no quarantine @id, and which it has. */
+void tickets_say_unknown(const struct data_root *place, const char *id);
 
 /*
  * Remove a ticket's records once nothing else is in it, and the jail once it is

@@ -34,14 +34,15 @@ int unit_stop(const char *unit, unsigned patience_sec);
  */
 int unit_start(const char *unit, unsigned budget_sec);
 
+/* As unit_start(), but only asked for, not waited for. */
+int unit_start_no_wait(const char *unit);
+
 /*
  * Restart @unit as `systemctl try-restart` does, with whatever depends on it, and
- * not if it was stopped meanwhile. It is not waited for, but for a main process that has not gone after @patience_sec,
- * which is killed. Returns 0 or a negative errno.
+ * not if it was stopped meanwhile. Only the end of its main process is waited for,
+ * which is killed if it has not gone after @patience_sec. Returns 0 or a negative
+ * errno.
  */
 int unit_restart(const char *unit, unsigned patience_sec);
-
-/* The same, not waited for. */
-int unit_start_no_wait(const char *unit);
 
 #endif

@@ -18,6 +18,8 @@ node_crash
 ok "held back, containerd says READY" node_until 15 node_is_active
 fails "and has no CRI" node_ready 2
 is "its pods still run" "$(node_census)" "$(cat "$NODE/counts")"
+like "status says what is held back, though the unit is up" "$(node_run containerd-recover status)" \
+    "is active.*before its last start.*rule hold, which holds meta-damaged back.*nothing was changed"
 
 node_run rm /var/lib/containerd-recover/hold
 node_crash

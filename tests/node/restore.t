@@ -23,6 +23,7 @@ is "a dry run succeeds" $? 0
 node_snapshot >"$NODE/after"
 is "and changes nothing at all" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
 like "it shows what would be done" "$plan" "fresh data root"
+like "and what becomes of the images" "$plan" "images are brought over in the background"
 for command in "sweep --dry-run" plan status; do
     # shellcheck disable=SC2086
     node_run containerd-recover $command >/dev/null 2>&1
@@ -97,7 +98,18 @@ is "within its grace period nor is the quarantine purged without --yes" "$? $(gr
 node_run flock "$root.quarantine/$id" containerd-recover purge --yes "$id" >"$NODE/said" 2>&1
 is "one that another run has in hand is left to it, and it says so" "$? $(grep -c 'another run.* has it in hand' "$NODE/said")" "3 1"
 is "nothing of all that is gone" "$(whole)" "$(cat "$NODE/whole")"
+like "status says what is not ours, why, and where" "$(node_run containerd-recover status)" \
+    "20260101T000000-foreign: not a quarantine of ours, left alone: its manifest.json .*where: $root.quarantine/20260101T000000-foreign; delete it by hand"
+said=$(node_run containerd-recover restore --yes 20260101T000000-foreign 2>&1)
+is "nor can that be restored" $? 1
+like "and it says why" "$said" "'20260101T000000-foreign' cannot be opened: its manifest.json"
 rm -r "$jail/20260101T000000-foreign" "$(node_path /var/lib/precious)"
+
+node_run sh -c "systemctl stop containerd; mv $root $root-away"
+said=$(node_run containerd-recover restore --yes "$id" 2>&1)
+is "with no root in whose place it goes it is not restored" $? 1
+like "and it says what to do" "$said" "data root $root, in whose place it would be put, cannot be opened: No such .*make that directory"
+node_run sh -c "mv $root-away $root; systemctl start containerd"
 
 node_run systemctl stop containerd
 ok "restore" node_run containerd-recover restore --yes "$id"
@@ -291,4 +303,14 @@ node_unit late "ExecStop=/bin/sh -c 'systemd-run -q --unit=containerd-recover-fi
 ok "background work comes late: it is put back" node_run containerd-recover restore --yes "$id"
 started=$(node_log | grep -c 'Started containerd-recover-finish.service - /usr/bin/flock')
 ok "background work comes late: it had been there" test "$started" -ge 1
+
+# Each file that all this left is in the man page.
+named() { sed -n '/^\.Sh FILES/,/^\.Sh EXIT/s/^\.It Pa //p' "$node_top/docs/containerd-recover.8" | sed 's/ , /\n/g; s|/$||'; }
+files() { # as the man page has them
+    node_run find "$@" -mindepth 1 -maxdepth 1 |
+        sed -E 's/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}/<id>/; s/containerd\.service/<unit>/' | sort -u
+}
+is "what is in the records and in /run is in the man page" \
+    "$(files /var/lib/containerd-recover /run/containerd-recover | grep -vxFf <(named))" ""
+ok "which names more than one of them" test "$(files /var/lib/containerd-recover | wc -l)" -gt 4
 tap_done

@@ -136,9 +136,9 @@ static void test_without_any(void)
 	write_incident();
 	CHECK_EQ(report_last(&nowhere, records, "another.service", &policy, &json), 0);
 	CHECK_EQ(unlinkat(records, ID ".json", 0), 0);
-	CHECK_EQ(report_last(&nowhere, records, UNIT, &policy, &json), 0);
+	CHECK_EQ(report_last(&nowhere, records, UNIT, &policy, &json), -ENOENT);
 	put(ID ".json", "not JSON");
-	CHECK_EQ(report_last(&nowhere, records, UNIT, &policy, &json), 0);
+	CHECK_EQ(report_last(&nowhere, records, UNIT, &policy, &json), -ENOENT);
 }
 
 static void test_a_note_that_cannot_be_written_leaves_the_others(void)
