@@ -79,13 +79,19 @@ static int add_object(struct log *log, const json_t *object)
 	return r < 0 ? r : add_systemd_object(log, json_object_get(object, "systemd"));
 }
 
+/* One line of docker's json-file, or of a collector that says where it is from? */
+static bool is_collected(const json_t *object)
+{
+	return json_object_get(object, "stream") || json_object_get(object, "kubernetes");
+}
+
 int triage_input_add(struct log *log, const char *text, size_t size)
 {
 	cleanup_json json_t *json = NULL;
 
 	if (size > 0 && *text == '{')
 		json = json_loadb(text, size, 0, NULL);
-	if (json_object_get(json, "log"))
+	if (json_object_get(json, "log") && !is_collected(json))
 		return add_object(log, json);
 	return log_add_text(log, text, size);
 }

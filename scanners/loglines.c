@@ -163,6 +163,13 @@ static uint32_t hash_of(const char *s)
 	return hash ? hash : 1;
 }
 
+static const char *writer_of(const struct log_line *line, const struct log_entry *entry)
+{
+	const char *name = entry ? (entry->comm ? entry->comm : entry->sender) : line->sender;
+
+	return name ? name : "";
+}
+
 static int log_add_line(struct log *log, const char *raw, size_t size,
 			const struct log_entry *entry)
 {
@@ -216,7 +223,7 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 		line.source = log_source_of_entry(entry, message);
 	message_size = strlen(message);
 	if (line.source == LOG_SUPERVISOR || line.source == LOG_BARE)
-		line.source = log_unwrap(message, line.source);
+		line.source = log_unwrap(message, writer_of(&line, entry), line.source);
 	/* All of it may be quoted: by k0s, in a list, where nothing stands in front. */
 	quoted = strlen(message) < message_size ||
 		 (!entry && (prefix.sender_size == 0 || memchr(plain, '"', (size_t)(message - plain))));
@@ -553,9 +560,22 @@ static bool is_export(const char *text, size_t size)
 	return newline && is_verbose_head(text, (size_t)(newline - text));
 }
 
+/* Does @text stand under the message of the line before, as what continues it does? */
+static bool is_under(const struct log *log, const char *text, uint32_t *column)
+{
+	uint32_t last = log->count > 0 ? log->lines[log->count - 1].column : 0;
+
+	if (last > 0)
+		*column = last;
+	if (strspn(text, " ") < *column)
+		*column = 0;
+	return *column > 0;
+}
+
 int log_add_text(struct log *log, const char *text, size_t size)
 {
 	const char *end = text + size;
+	uint32_t column = 0;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* Windows's mark of UTF-8 */
 		text += 3;
@@ -576,7 +596,7 @@ int log_add_text(struct log *log, const char *text, size_t size)
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
-		const char *object = object_in(text, length);
+		const char *object = is_under(log, text, &column) ? NULL : object_in(text, length);
 		int r = object ? add_journal_json(log, object, (size_t)(text + length - object)) : 0;
 
 		if (r == 0)

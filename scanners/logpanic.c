@@ -87,6 +87,15 @@ static bool is_named_own(const struct log *log, size_t head)
 	return false;
 }
 
+/* What panics is running: another stack is of a dump that only follows. */
+static bool is_other_goroutine(const struct log_line *head, const struct log_line *line)
+{
+	const char *text = trimmed(line), *state = strchr(text, '[');
+
+	return starts_with(trimmed(head), "panic: ") && starts_with(text, "goroutine ") && state &&
+	       !starts_with(state, "[running");
+}
+
 /* Of @panic's lines, from its first to the one before a sentence of another kind. */
 static void read_stack(const struct log *log, size_t end, struct log_panic *panic)
 {
@@ -105,6 +114,8 @@ static void read_stack(const struct log *log, size_t end, struct log_panic *pani
 		if (line->level != LOG_LEVEL_NONE && line->level != LOG_LEVEL_FATAL)
 			break;
 		if (line->level == LOG_LEVEL_FATAL && !is_head(line))
+			break;
+		if (is_other_goroutine(head, line))
 			break;
 		panic->last = i;
 		foreign |= (line->frame & (LOG_FRAME_FOREIGN | LOG_FRAME_UNKNOWN)) != 0;

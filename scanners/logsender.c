@@ -44,8 +44,7 @@ static bool is_containerd(const char *name, size_t size)
 static bool is_supervisor(const char *name)
 {
 	static const char *const names[] = { "dockerd", "docker", "k3s",    "k3s-agent", "rke2",
-					     "kubelet", "balenad", "k0s",   "Moby",	 "moby",
-					     "rootlesskit" };
+					     "balenad", "k0s",	  "Moby", "moby",      "rootlesskit" };
 	const size_t size = without_suffix(name, strlen(name));
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -165,7 +164,7 @@ static bool is_of_k0s(const char *text)
 	return false;
 }
 
-enum log_source log_unwrap(char *text, enum log_source source)
+enum log_source log_unwrap(char *text, const char *sender, enum log_source source)
 {
 	static const char field[] = " component=", message[] = "msg=\"";
 	char *end = NULL, *start = strstr(text, message);
@@ -174,7 +173,7 @@ enum log_source log_unwrap(char *text, enum log_source source)
 
 	for (char *at = text; (at = strstr(at, field)); at++)
 		end = at;
-	if (!end)
+	if (!end || (*sender && strncmp(sender, "k0s", 3) != 0))
 		return source;
 	component = end + strlen(field);
 	size = strcspn(component, " \t");
@@ -348,7 +347,7 @@ static void settle_continuations(struct log *log)
 		const struct log_line *head = &log->lines[i - 1];
 		struct log_line *line = &log->lines[i];
 
-		if (head->column == 0 || strspn(line->raw, " ") != head->column)
+		if (head->column == 0 || strspn(line->raw, " ") < head->column)
 			continue;
 		line->source = head->source;
 		line->pid = head->pid;
@@ -513,6 +512,8 @@ static bool ends_start(const struct log_line *line)
 	static const char *const words[] = { "exited", "ailed", "timed out" };
 
 	return line->source == LOG_CONTAINERD ||
+	       ((line->source == LOG_SUPERVISOR || line->source == LOG_BARE) &&
+		line->level == LOG_LEVEL_FATAL) ||
 	       (line->source == LOG_SYSTEMD && text_has_any(line->text, words, ARRAY_SIZE(words)));
 }
 

@@ -12,9 +12,10 @@ enum log_source log_source_of_entry(const struct log_entry *entry, const char *t
 
 /*
  * k0s repeats what its components say: msg="…" component=containerd. Leaves only
- * that in @text, and returns whose it is; @source if @text is no such line.
+ * that in @text, and returns whose it is; @source if @text is no such line, or
+ * another @sender's ("": nobody's name is on it).
  */
-enum log_source log_unwrap(char *text, enum log_source source);
+enum log_source log_unwrap(char *text, const char *sender, enum log_source source);
 
 /* Is @text a sentence that no program but containerd says? */
 bool log_word_is_own(const char *text);

@@ -134,9 +134,20 @@ bool sees_name_reserved(const struct sighting *s, struct signature_evidence *evi
 	return says_recover_failed(s, container, evidence) || seen;
 }
 
+/* Is @at in the value of the line's field error, and not in one that it quotes? */
+static bool is_in_reason(const char *text, const char *at)
+{
+	while (at > text && at[-1] != '"')
+		at--;
+	while (at > text && strchr("\" =:", at[-1]))
+		at--;
+	return at - text >= 5 && memcmp(at - 5, "error", 5) == 0;
+}
+
 /*
  * Of a snapshotter inside containerd: one that is asked by gRPC keeps its file
- * elsewhere, and its answers end in the name of their code.
+ * elsewhere, and its answers end in the name of their code: a reason whose end was cut
+ * off may have had one.
  */
 static bool says_snapshotter_invalid(const struct sighting *s, struct signature_evidence *evidence)
 {
@@ -149,6 +160,7 @@ static bool says_snapshotter_invalid(const struct sighting *s, struct signature_
 
 		if (line->source != LOG_CONTAINERD || line->level < LOG_LEVEL_WARNING || !found ||
 		    strstr(line->text, "rpc error") || strstr(found, ": unknown") ||
+		    !is_in_reason(line->text, found) || !strchr(found, '"') ||
 		    !is_invalid(found + strlen(open)))
 			continue;
 		seen = true;
@@ -199,6 +211,9 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 
 		if (says_ended_by_others(line))
 			return false;
+		/* READY: what made it fail came later. */
+		if (seen && line->source == LOG_SYSTEMD && strncmp(line->text, "Started ", 8) == 0)
+			return false;
 		failed |= says_failure(line);
 		more |= !sighting_is_problem(line);
 		/* Go's runtime, a wrapper: whatever that is, it is one more word than these. */
@@ -206,7 +221,7 @@ bool sees_container_status(const struct sighting *s, struct signature_evidence *
 			return false;
 		if (!sighting_is_problem(line))
 			continue;
-		if (!strstr(line->text, "Failed to load container status for") ||
+		if (!said_by_itself(line->text, "msg", "Failed to load container status for") ||
 		    !log_contains(line->text, "no such file or directory"))
 			return false;
 		seen = true;

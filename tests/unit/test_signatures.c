@@ -324,6 +324,8 @@ static void test_an_ignored_command_is_no_cause(void)
 	CHECK_EQ(finding.verdict, SIGNATURE_QUARANTINE);
 }
 
+#define NAMELESS "panic: invalid page type: 0: 0\n"
+#define OWN_FRAMES "go.etcd.io/bbolt.(*DB).x(0x1)\ngithub.com/containerd/containerd/services/server.New(0x1)\n"
 #define DOCKERD "Nov 23 10:15:01 n dockerd[7]: "
 #define UNDER_IT "                              " /* as wide */
 
@@ -410,6 +412,11 @@ static void test_who_panics(void)
 		  "containerd/server/server.go:1 +0x1\"}\n", false },
 		{ "{\"_COMM\":\"dockerd\",\"_PID\":\"7\",\"MESSAGE\":\"panic: invalid page type: 0: 0\\n"
 		  "containerd/server/server.go:1 +0x1\"}\n", true },
+		/* a stack that does not run is not the one that panics */
+		{ NAMELESS "goroutine 7 [running]:\n" OWN_FRAMES, true },
+		{ NAMELESS "goroutine 7 [running, locked to thread]:\n" OWN_FRAMES, true },
+		{ NAMELESS "goroutine 7 [select, 2 minutes]:\n" OWN_FRAMES, false },
+		{ NAMELESS OWN_FRAMES BEGUN "Nov 23 10:15:01 n containerd[2]: level=info msg=\"containerd successfully booted\"\n", false },
 		/* another's line that quotes containerd's */
 		{ "Nov 23 10:15:01 n etcd[1]: containerd[9]: panic: invalid page type: 0: 0\n", false },
 		{ "[pod/etcd-n/etcd] panic: invalid page type: 0: 0\n", false },
@@ -437,7 +444,11 @@ static void test_who_ended_a_start_without_checkpoints(void)
 	} cases[] = {
 		{ STATUS_GONE, true },
 		{ STATUS_GONE EXIT_1, true },
+		{ CONTAINERD("level=warning msg=\"a\" output=\"Failed to load container status for a: no such file or directory\"")
+		  EXIT_1, false },
 		{ STATUS_GONE SYSTEMD("Main process exited, code=exited, status=0/SUCCESS"), false },
+		{ STATUS_GONE STARTED EXIT_1, false },
+		{ STARTED STATUS_GONE EXIT_1, true },
 		{ STATUS_GONE SYSTEMD("Main process exited, code=killed, status=9/KILL"), false },
 		{ STATUS_GONE SYSTEMD("Failed with result 'signal'."), false },
 		{ STATUS_GONE SYSTEMD("Failed with result 'watchdog'."), false },
@@ -456,6 +467,10 @@ static void test_who_ended_a_start_without_checkpoints(void)
 #define FATAL(error) CONTAINERD("level=fatal msg=\"Failed to run CRI service\" error=\"" error "\"")
 #define RESERVED "failed to recover state: failed to reserve sandbox name"
 
+#define OPEN "failed to open database file: invalid database"
+#define REPEATED(error) "level=info msg=\"level=fatal msg=\\\"Failed to run CRI service\\\" error=\\\"" error "\\\"\" component=containerd\n"
+#define PANIC_OF_OWN "panic: invalid page type: 0: 0\n" DOCKERD "containerd/server/server.go:1 +0x1\n"
+
 /* A reason must be the line's own, not one that it tells of, nor the rest of a long line that quotes. */
 static void test_whose_reason_it_is(void)
 {
@@ -468,6 +483,20 @@ static void test_whose_reason_it_is(void)
 		{ FATAL("failed to recover state: a hook: " RESERVED), false },
 		{ CONTAINERD("level=fatal msg=\"a\" output=\"msg=\\\"Failed to run CRI service\\\" error=\\\"" RESERVED "\\\"\""), false },
 		{ CONTAINERD("level=fatal msg=\\\"Failed to run CRI service\\\" error=\\\"" RESERVED "\\\""), false },
+		{ CONTAINERD("level=error msg=\"a\" error=\"b: " OPEN "\""), true },
+		{ CONTAINERD("level=error msg=\"a\" output=\"b: " OPEN "\""), false },
+		{ CONTAINERD("level=error msg=\"a\" error=\"b: " OPEN), false },
+		{ CONTAINERD("level=error msg=\"a\" error=\"b: " OPEN ": unknown\""), false },
+		{ CONTAINERD("level=error msg=\"a\" error=\"b: error=\\\"" OPEN "\\\"\""), true },
+		{ CONTAINERD("level=error msg=\"a\" output=\"b: error=\\\"" OPEN "\\\"\""), false },
+		{ "{\"error\":\"b: " OPEN "\",\"level\":\"error\",\"msg\":\"starting containerd\"}\n", true },
+		/* k0s repeats what its containerd says; nobody else does */
+		{ "Nov 23 10:15:01 n k0s[7]: " REPEATED(RESERVED), true },
+		{ "Nov 23 10:15:01 n dockerd[7]: " REPEATED(RESERVED), false },
+		{ "{\"_COMM\":\"k3s\",\"MESSAGE\":\"level=info msg=\\\"containerd: x\\\" component=containerd\"}\n", false },
+		/* the engine's next start is one of its containerd's, too */
+		{ DOCKERD PANIC_OF_OWN, true },
+		{ DOCKERD PANIC_OF_OWN BEGUN "Nov 23 10:15:01 n containerd[2]: level=info msg=\"containerd successfully booted\"\n", false },
 		{ FATAL(RESERVED) EXIT_1 BEGUN "Nov 23 10:15:01 n containerd[2]: containerd: something new\n", false },
 	};
 
