@@ -29,7 +29,7 @@ static int guard(const struct config *config, const char *command)
 {
 	cleanup_free char *name = text_print("containerd-recover-guard@%s.service", config->unit);
 	int mark = outage_begin(config->unit, command);
-	int r = mark < 0 ? mark : name ? unit_start_no_wait(name) : -ENOMEM;
+	int r = mark < 0 ? mark : name ? unit_start_anew(name) : -ENOMEM;
 
 	if (r < 0)
 		log_warning("nothing starts %s if this run is killed by SIGKILL: %s (is "

@@ -30,42 +30,71 @@ static int open_file(int run_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+static void remove_file(const char *unit)
+{
+	cleanup_free char *path = text_print(RUN_PATH "/%s.stopped", unit);
+
+	if (path)
+		(void)unlink(path);
+}
+
+/* Seen by its name only once we have the lock: without one it is a dead run's. */
+static int put_locked(int run_fd, const char *name, const char *text)
+{
+	cleanup_free char *temporary = text_print(".%s.new", name);
+	cleanup_fd int fd = -EBADF;
+	int r;
+
+	if (!temporary)
+		return -ENOMEM;
+	fd = openat(run_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : file_write_all(fd, text, strlen(text));
+	if (r == 0 && renameat(run_fd, temporary, run_fd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(run_fd, temporary, 0); /* ours alone */
+		return r;
+	}
+	return take_fd(&fd);
+}
+
 int outage_begin(const char *unit, const char *command)
 {
 	json_auto_t *json = json_pack("{s:s, s:I, s:I}", "command", command, "pid", (json_int_t)getpid(),
 				      "time", (json_int_t)time(NULL));
 	cleanup_free char *name = file_name(unit), *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	cleanup_fd int run_fd = file_make_dirs(RUN_PATH, 0700), fd = -EBADF;
-	int r;
+	cleanup_fd int run_fd = file_make_dirs(RUN_PATH, 0700);
 
 	if (run_fd < 0)
 		return run_fd;
-	if (!name || !text)
-		return -ENOMEM;
-	r = file_replace(run_fd, name, text, strlen(text), 0600);
-	if (r < 0)
-		return r;
-	fd = open_file(run_fd, name);
-	if (fd < 0)
-		return fd;
-	return flock(fd, LOCK_EX) < 0 ? -errno : take_fd(&fd); /* others only look */
+	return name && text ? put_locked(run_fd, name, text) : -ENOMEM;
 }
 
 void outage_end(const char *unit, int *fd)
 {
 	/* In this order: whoever waits for the lock finds the file gone. */
 	if (*fd >= 0)
-		outage_forget(unit);
+		remove_file(unit);
 	cleanup_close(fd);
 	*fd = -EBADF;
 }
 
+/* Does nobody alive have @fd's file? */
+static bool is_left_behind(int fd)
+{
+	return flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
 void outage_forget(const char *unit)
 {
-	cleanup_free char *path = text_print(RUN_PATH "/%s.stopped", unit);
+	cleanup_fd int run_fd = dir_open_path(RUN_PATH), fd = -EBADF;
+	cleanup_free char *name = file_name(unit);
 
-	if (path)
-		(void)unlink(path); /* most often there is none */
+	fd = run_fd < 0 || !name ? -EBADF : open_file(run_fd, name);
+	if (fd >= 0 && is_left_behind(fd)) /* most often there is none */
+		remove_file(unit);
 }
 
 /* Waits for who has the lock of the file. Returns 1 if that one left it behind. */
@@ -112,7 +141,7 @@ json_t *outage_read(const char *unit)
 	    !json_is_integer(json_object_get(json, "time")))
 		return NULL;
 	fd = open_file(run_fd, name);
-	if (fd < 0 || json_object_set_new(json, "alive", json_boolean(flock(fd, LOCK_SH | LOCK_NB) < 0)) < 0)
+	if (fd < 0 || json_object_set_new(json, "alive", json_boolean(!is_left_behind(fd))) < 0)
 		return NULL;
 	return json_incref(json);
 }

@@ -25,7 +25,7 @@ void outage_end(const char *unit, int *fd);
  */
 int outage_wait(const char *unit);
 
-/* The file, whoever left it, is not true any more: the unit is being started. */
+/* The unit is being started: the file of a run that was killed is not true any more. */
 void outage_forget(const char *unit);
 
 /*

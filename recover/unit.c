@@ -312,3 +312,11 @@ int unit_start_no_wait(const char *unit)
 
 	return r < 0 ? r : start(bus, unit);
 }
+
+int unit_start_anew(const char *unit)
+{
+	cleanup_bus sd_bus *bus = NULL;
+	int r = open_bus(&bus);
+
+	return r < 0 ? r : job(bus, "RestartUnit", unit);
+}

@@ -200,9 +200,16 @@ node_forget
 # ---- pods between a run that was killed and the one that goes on ---------------
 
 guarded() {
+    local mark=/run/containerd-recover/containerd.service.stopped guard=containerd-recover-guard@containerd.service
     pods "killed, guarded"
+    # The guard of an earlier run, about to end: it would not see to this one.
+    node_run touch "$mark"
+    node_hold earlier "$mark"
+    node_run systemctl start "$guard"
+    node_run systemctl kill --signal=STOP "$guard"
     node_run CONTAINERD_RECOVER_FAULT=4 containerd-recover now --yes >"$NODE/said" 2>&1
     is "killed, guarded: it was" $? 137
+    node_run systemctl stop earlier
     unlike "killed, guarded: with containerd down" "$(cat "$NODE/said")" "start containerd"
     ok "killed, guarded: containerd is started all the same" node_ready 20
     like "killed, guarded: the journal says why" "$(node_log -t containerd-recover)" "containerd.service was killed before it started it again"
