@@ -641,14 +641,15 @@ int purge_command(int argc, char **argv)
 		r = open_place(&cli, &config, &place);
 	if (r == 0 && is_lived_in(&cli, &place))
 		return EXIT_HANDS_OFF;
-	if (r == 0 && cli.argument)
+	if (r == 0 && cli.argument) {
 		r = resolve_argument(&place, &cli, &id);
-	if (r == -ENOENT && cli.argument) {
-		tickets_say_unknown(&place, cli.argument);
-		return EXIT_FAILED;
+		if (r == -ENOENT) {
+			tickets_say_unknown(&place, cli.argument);
+			return EXIT_FAILED;
+		}
 	}
 	if (r < 0) {
-		log_error("cannot open the data root %s: %s", log_name(config.root), strerror(-r));
+		log_error("cannot open the data root %s: %s", log_name(config.root ?: ""), strerror(-r));
 		return EXIT_FAILED;
 	}
 	run.terminal = isatty(STDERR_FILENO);

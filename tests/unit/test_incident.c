@@ -4,13 +4,11 @@
  * mount namespace of its own, with the paths of a real node.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,12 +22,8 @@
 #include "scanners/dir.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
+#include "tests/unit/world.h"
 
-#define ROOT "/var/lib/containerd"
-#define JAIL ROOT ".quarantine"
-#define META ROOT "/io.containerd.metadata.v1.bolt/meta.db"
-#define STATE "/run/containerd"
-#define TASKS STATE "/io.containerd.runtime.v2.task"
 #define PENDING RECORDS_PATH "/pending"
 #define NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define NOWHERE { .parent_fd = -EBADF, .root_fd = -EBADF }
@@ -38,32 +32,6 @@ static const struct config config = {
 	.root = (char *)ROOT, .state = (char *)STATE, .unit = (char *)"containerd.service",
 	.address = (char *)STATE "/containerd.sock", .snapshotter = (char *)"overlayfs",
 };
-
-static bool there(const char *path)
-{
-	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static void run(const char *command)
-{
-	CHECK_EQ(system(command), 0);
-}
-
-static ino_t inode(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) < 0 ? 0 : st.st_ino;
-}
-
-/* A node with a root that holds something, a bundle, and no records. */
-static void new_node(void)
-{
-	run("rm -rf /var/lib/* /run/*");
-	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.content.v1.content "
-	    TASKS "/k8s.io/pod " RECORDS_PATH);
-	run("echo old >" META);
-}
 
 /* A ticket, as a run that was killed leaves it behind the stages of @done. */
 static void begin(struct data_root *place, struct ticket *ticket)
@@ -84,7 +52,7 @@ static void move_bundle_aside(const struct ticket *ticket)
 	struct clear_result result = { 0 };
 
 	CHECK_EQ(clear_bundles(&config, &lost, ticket->id, &result), 0);
-	CHECK(!there(TASKS "/k8s.io/pod"));
+	CHECK(!world_has(TASKS "/k8s.io/pod"));
 }
 
 static int mend(struct ticket *begun)
@@ -104,16 +72,16 @@ static void test_undone_without_a_record(void)
 		cleanup_data_root struct data_root place = NOWHERE;
 		cleanup_ticket struct ticket ticket = NONE;
 
-		new_node();
+		world_begin();
 		begin(&place, &ticket);
 		move_bundle_aside(&ticket);
 		fault_arm(calls[i], 1, ENOSPC);
 		CHECK_EQ(incident_undo(&config, &place, &ticket), -ENOSPC);
 		CHECK(fault_fired());
-		CHECK(there(TASKS "/k8s.io/pod"));
+		CHECK(world_has(TASKS "/k8s.io/pod"));
 		CHECK_EQ(incident_undo(&config, &place, &ticket), 0);
-		CHECK(there(TASKS "/k8s.io/pod"));
-		CHECK(!there(JAIL));
+		CHECK(world_has(TASKS "/k8s.io/pod"));
+		CHECK(!world_has(JAIL));
 	}
 }
 
@@ -126,23 +94,23 @@ static void test_nothing_is_moved_under_a_running_containerd(void)
 	cleanup_fd int lock = -EBADF;
 	char id[TICKET_ID];
 
-	new_node();
+	world_begin();
 	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
-	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
-	run("echo old >" META);
+	world_run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
+	world_run("echo old >" META);
 	begin(&place, &ticket);
 	CHECK_EQ(stage_begin(&ticket.stages, STAGE_MOVE), 0);
 	(void)strcpy(id, ticket.id);
 	ticket_done(&ticket);
 	/* Half way: CRI's records are aside. */
-	run("mv " ROOT "/io.containerd.grpc.v1.cri " ROOT "/.quarantine/*/root/");
+	world_run("mv " ROOT "/io.containerd.grpc.v1.cri " ROOT "/.quarantine/*/root/");
 	lock = open(META, O_RDONLY | O_CLOEXEC);
 	CHECK_EQ(flock(lock, LOCK_EX), 0);
 	CHECK_EQ(mend(&begun), -EBUSY);
-	CHECK(there(META));
+	CHECK(world_has(META));
 	CHECK_EQ(flock(lock, LOCK_UN), 0);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(!there(META));
+	CHECK(!world_has(META));
 	data_root_done(&place);
 	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 }
@@ -154,7 +122,7 @@ static void test_an_unfinished_ticket_in_use_is_not_passed_over(void)
 	cleanup_ticket struct ticket begun = NONE;
 	struct ticket ticket = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(mend(&begun), -EBUSY);
 	CHECK(begun.fd < 0);
@@ -172,17 +140,17 @@ static void test_no_quarantine_is_begun_beside_an_unfinished_one(void)
 	cleanup_tickets char **ids = NULL;
 	struct ticket ticket = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(preflight_command(3, argv), 0);
 	CHECK_EQ(tickets_list(&place, &ids), 1);
-	CHECK(there(META));
+	CHECK(world_has(META));
 	ticket_done(&ticket);
 	/* Once it can be mended, the damaged meta.db is cured. */
 	CHECK_EQ(preflight_command(3, argv), 0);
 	(void)alarm(0);
-	CHECK(!there(META));
-	run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
+	CHECK(!world_has(META));
+	world_run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
 }
 
 /* A person put another root there: nothing was moved, and nothing ever will be. */
@@ -192,24 +160,24 @@ static void test_a_ticket_of_a_root_that_is_gone_is_taken_back(void)
 	struct ticket ticket = NONE;
 	cleanup_ticket struct ticket begun = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	move_bundle_aside(&ticket);
 	ticket_done(&ticket);
-	run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT);
+	world_run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(there(TASKS "/k8s.io/pod"));
-	CHECK(there("/var/lib/by-hand/io.containerd.metadata.v1.bolt/meta.db"));
-	CHECK(!there(JAIL));
+	CHECK(world_has(TASKS "/k8s.io/pod"));
+	CHECK(world_has("/var/lib/by-hand/io.containerd.metadata.v1.bolt/meta.db"));
+	CHECK(!world_has(JAIL));
 
 	/* But a ticket that holds anything is left as it is. */
-	new_node();
+	world_begin();
 	data_root_done(&place);
 	begin(&place, &ticket);
 	ticket_done(&ticket);
-	run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT " && echo precious >$(echo " JAIL "/*/root)/file");
+	world_run("mv " ROOT " /var/lib/by-hand && mkdir " ROOT " && echo precious >$(echo " JAIL "/*/root)/file");
 	CHECK_EQ(mend(&begun), -ESTALE);
-	run("grep -q precious " JAIL "/*/root/file");
+	world_run("grep -q precious " JAIL "/*/root/file");
 }
 
 static void test_a_ticket_taken_back_but_not_put_away_is_put_away(void)
@@ -218,13 +186,13 @@ static void test_a_ticket_taken_back_but_not_put_away_is_put_away(void)
 	struct ticket ticket = NONE;
 	cleanup_ticket struct ticket begun = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(stage_done(&ticket.stages, STAGE_UNDO), 0);
 	ticket_done(&ticket);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(!there(JAIL));
-	CHECK(there(META));
+	CHECK(!world_has(JAIL));
+	CHECK(world_has(META));
 }
 
 /* fsck moved the manifest elsewhere: the rest is evidence. */
@@ -234,13 +202,13 @@ static void test_nothing_is_taken_from_a_quarantine_without_its_manifest(void)
 	struct ticket ticket = NONE;
 	cleanup_ticket struct ticket begun = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	ticket_done(&ticket);
-	run("rm " JAIL "/*/manifest.json");
+	world_run("rm " JAIL "/*/manifest.json");
 	CHECK_EQ(mend(&begun), 0);
-	run("test -e " JAIL "/*/stages && test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
+	world_run("test -e " JAIL "/*/stages && test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
 }
 
 /* A restore that ended before it moved anything: weeks later there are new pods. */
@@ -252,16 +220,16 @@ static void test_a_restore_that_moved_nothing_is_called_off(void)
 	ino_t fresh;
 	char id[TICKET_ID];
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
 	(void)strcpy(id, ticket.id);
 	ticket_done(&ticket);
-	fresh = inode(ROOT);
-	run("mkdir " ROOT "/io.containerd.grpc.v1.cri");
+	fresh = world_inode(ROOT);
+	world_run("mkdir " ROOT "/io.containerd.grpc.v1.cri");
 	CHECK_EQ(mend(&begun), 0);
-	CHECK_EQ(inode(ROOT), fresh);
+	CHECK_EQ(world_inode(ROOT), fresh);
 	/* It can still be restored, and purged. */
 	data_root_done(&place);
 	CHECK_EQ(data_root_open(ROOT, &place), 0);
@@ -270,7 +238,7 @@ static void test_a_restore_that_moved_nothing_is_called_off(void)
 	CHECK(!ticket.stages.begun[STAGE_RESTORE]);
 	CHECK_EQ(quarantine_restore(&place, &ticket), 0);
 	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
-	CHECK(there(META));
+	CHECK(world_has(META));
 	ticket_done(&ticket);
 }
 
@@ -282,16 +250,16 @@ static void test_a_restore_over_an_unused_root_is_finished(void)
 	cleanup_ticket struct ticket begun = NONE;
 	ino_t old;
 
-	new_node();
-	old = inode(ROOT);
+	world_begin();
+	old = world_inode(ROOT);
 	begin(&place, &ticket);
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
 	ticket_done(&ticket);
-	CHECK(inode(ROOT) != old);
+	CHECK(world_inode(ROOT) != old);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK_EQ(inode(ROOT), old);
-	CHECK(there(META));
+	CHECK_EQ(world_inode(ROOT), old);
+	CHECK(world_has(META));
 }
 
 /* One that moved a part is finished. */
@@ -301,18 +269,18 @@ static void test_a_restore_that_moved_a_part_is_finished(void)
 	struct ticket ticket = NONE;
 	cleanup_ticket struct ticket begun = NONE;
 
-	new_node();
+	world_begin();
 	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
-	run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
-	run("echo old >" META);
+	world_run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri");
+	world_run("echo old >" META);
 	begin(&place, &ticket);
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
 	ticket_done(&ticket);
-	run("mv " ROOT "/.quarantine/*/root/io.containerd.metadata.v1.bolt " ROOT "/");
+	world_run("mv " ROOT "/.quarantine/*/root/io.containerd.metadata.v1.bolt " ROOT "/");
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(there(ROOT "/io.containerd.grpc.v1.cri"));
-	CHECK(there(META));
+	CHECK(world_has(ROOT "/io.containerd.grpc.v1.cri"));
+	CHECK(world_has(META));
 	data_root_done(&place);
 	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 }
@@ -345,17 +313,17 @@ static void test_a_root_with_something_else_in_it_stays(void)
 {
 	char *argv[] = { (char *)"preflight", (char *)"--root=" ROOT, (char *)"--state=" STATE, NULL };
 
-	new_node();
-	run("mkdir " ROOT "/backup " ROOT "/tmpmounts " ROOT "/opt");
+	world_begin();
+	world_run("mkdir " ROOT "/backup " ROOT "/tmpmounts " ROOT "/opt");
 	CHECK_EQ(preflight_command(3, argv), 0);
-	CHECK(there(META));
-	CHECK(there(ROOT "/backup"));
-	CHECK(!there(JAIL));
-	run("mv " ROOT "/backup /var/lib/");
+	CHECK(world_has(META));
+	CHECK(world_has(ROOT "/backup"));
+	CHECK(!world_has(JAIL));
+	world_run("mv " ROOT "/backup /var/lib/");
 	CHECK_EQ(preflight_command(3, argv), 0);
 	(void)alarm(0);
-	CHECK(!there(META));
-	CHECK(there(JAIL));
+	CHECK(!world_has(META));
+	CHECK(world_has(JAIL));
 }
 
 /* What the cool-down could not see later is not done at all. */
@@ -363,16 +331,16 @@ static void test_nothing_is_done_that_cannot_be_written_down(void)
 {
 	cleanup_ticket struct ticket begun = NONE;
 
-	new_node();
+	world_begin();
 	CHECK_EQ(mount("none", RECORDS_PATH, "tmpfs", 0, "size=4k"), 0);
-	run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
+	world_run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
 	CHECK(quarantine() < 0);
-	CHECK(there(META));
-	CHECK(there(TASKS "/k8s.io/pod"));
-	CHECK(!there(JAIL)); /* with nothing done there is nothing to keep a record of */
+	CHECK(world_has(META));
+	CHECK(world_has(TASKS "/k8s.io/pod"));
+	CHECK(!world_has(JAIL)); /* with nothing done there is nothing to keep a record of */
 	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(there(META));
+	CHECK(world_has(META));
 }
 
 /* What ended pods is not forgotten for want of room: it waits for some. */
@@ -381,20 +349,20 @@ static void test_what_was_done_is_kept_until_it_can_be_written_down(void)
 	cleanup_data_root struct data_root place = NOWHERE;
 	cleanup_ticket struct ticket ticket = NONE, begun = NONE;
 
-	new_node();
+	world_begin();
 	begin(&place, &ticket);
 	CHECK_EQ(stage_begin(&ticket.stages, STAGE_KILL), 0);
 	CHECK_EQ(mount("none", RECORDS_PATH, "tmpfs", 0, "size=4k"), 0);
-	run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
+	world_run("head -c 4096 /dev/zero >" RECORDS_PATH "/full || true");
 	CHECK(incident_undo(&config, &place, &ticket) < 0);
-	CHECK(there(JAIL));
+	CHECK(world_has(JAIL));
 	CHECK_EQ(ticket_state(&ticket), TICKET_UNDONE);
 	ticket_done(&ticket);
 	ticket = (struct ticket)NONE;
 	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
 	CHECK_EQ(mend(&begun), 0);
-	CHECK(!there(JAIL));
-	run("test -e " RECORDS_PATH "/*.json");
+	CHECK(!world_has(JAIL));
+	world_run("test -e " RECORDS_PATH "/*.json");
 }
 
 /* A move that is refused (overlayfs, quotas) must not end the pods at each start. */
@@ -403,12 +371,12 @@ static void test_a_failed_quarantine_counts_for_the_cool_down(void)
 	cleanup_fd int records = -EBADF;
 	int64_t last = 0;
 
-	new_node();
+	world_begin();
 	fault_arm("renameat2", 1, EXDEV);
 	CHECK_EQ(quarantine(), -EXDEV);
 	CHECK(fault_fired());
-	CHECK(there(META));
-	CHECK(!there(JAIL));
+	CHECK(world_has(META));
+	CHECK(!world_has(JAIL));
 	records = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK_EQ(history_last(records, config.unit, "quarantine", &last), 0);
 	CHECK_EQ(history_last(records, config.unit, "failed", &last), 1);
@@ -426,37 +394,27 @@ static void test_a_purge_without_a_root_forgets_nothing(void)
 	pid_t child;
 	int status;
 
-	new_node();
-	run("printf '[quarantine]\\ngrace = 2\\n[salvage]\\nenabled = no\\n' >/etc/containerd-recover.conf");
+	world_begin();
+	world_run("printf '[quarantine]\\ngrace = 2\\n[salvage]\\nenabled = no\\n' >/etc/containerd-recover.conf");
 	begin(&place, &ticket);
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	ticket_done(&ticket);
-	run("touch " PENDING);
+	world_run("touch " PENDING);
 	child = fork();
 	if (child == 0)
 		exit(purge_command(4, argv));
 	(void)usleep(500000);
-	run("mv " ROOT " /var/lib/elsewhere");
+	world_run("mv " ROOT " /var/lib/elsewhere");
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) != 0);
-	CHECK(there(PENDING));
-	run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
-}
-
-static bool enter_own_world(void)
-{
-	return unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("none", "/run", "tmpfs", 0, NULL) == 0 &&
-	       mount("none", "/etc", "tmpfs", 0, NULL) == 0 &&
-	       mount("none", "/var/lib", "tmpfs", 0, NULL) == 0;
+	CHECK(world_has(PENDING));
+	world_run("test -e " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db");
 }
 
 int main(void)
 {
-	if (geteuid() != 0 || !enter_own_world()) {
-		printf("1..0 # SKIP needs root and namespaces\n");
+	if (!world_enter())
 		return 0;
-	}
 	RUN(test_undone_without_a_record);
 	RUN(test_nothing_is_moved_under_a_running_containerd);
 	RUN(test_an_unfinished_ticket_in_use_is_not_passed_over);
