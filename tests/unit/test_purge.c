@@ -453,6 +453,13 @@ static void test_files_still_open_or_mapped_are_found(void)
 	path[strlen(path) - 1] = '\0';
 	CHECK_EQ(held_scan(path, &held), 0);
 	CHECK_EQ(held.files, 0);
+	/* A file may be named so. */
+	free(path);
+	path = NULL;
+	if (asprintf(&path, "%s/kept (deleted)", base) < 0)
+		return;
+	CHECK_EQ(held_scan(path, &held), 0);
+	CHECK_EQ(held.files, 0);
 }
 
 static void test_eta_says_what_it_knows(void)
