@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scanners/process.h"
 #include "tests/unit/tap.h"
 
 #define SHIM "containerd-shim-runc-v2"
@@ -80,4 +81,15 @@ int ended_by(pid_t pid)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	return 0;
+}
+
+struct process process_of(pid_t pid)
+{
+	cleanup_process_table struct process_table table = { 0 };
+	const struct process_entry *entry;
+
+	CHECK_EQ(process_table_read(&table), 0);
+	entry = process_find(&table, pid);
+	CHECK(entry != NULL);
+	return entry ? entry->process : (struct process){ 0 };
 }

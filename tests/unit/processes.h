@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include "scanners/process.h"
+
 /* fork(), after which the parent goes on once the child has closed @ret_ready. */
 pid_t fork_until_ready(int *ret_ready);
 
@@ -11,6 +13,9 @@ pid_t fork_until_ready(int *ret_ready);
  * begins with be_a_shim(), which returns in all others. */
 pid_t spawn_shim(const char *ns, const char *id, const char *socket);
 void be_a_shim(char **argv);
+
+/* As the kernel shows it now. */
+struct process process_of(pid_t pid);
 
 /* The exit signal of @pid, 0 if it lives; a survivor is ended here. */
 int ended_by(pid_t pid);

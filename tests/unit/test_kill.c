@@ -38,17 +38,6 @@ static void init(struct lost *lost)
 	lost->inventory.sandboxes = &lost->sandbox;
 }
 
-static struct process process_of(pid_t pid)
-{
-	cleanup_process_table struct process_table table = { 0 };
-	const struct process_entry *entry;
-
-	CHECK_EQ(process_table_read(&table), 0);
-	entry = process_find(&table, pid);
-	CHECK(entry != NULL);
-	return entry ? entry->process : (struct process){ 0 };
-}
-
 static pid_t spawn_other(void)
 {
 	int ready;
