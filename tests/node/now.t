@@ -200,7 +200,7 @@ node_forget
 # ---- pods between a run that was killed and the one that goes on ---------------
 
 guarded() {
-    local mark=/run/containerd-recover/containerd.service.stopped guard=containerd-recover-guard@containerd.service
+    local mark=/run/containerd-recover/containerd.service.stopped guard=containerd-recover-guard@containerd.service.service
     pods "killed, guarded"
     # The guard of an earlier run, about to end: it would not see to this one.
     node_run touch "$mark"

@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -462,6 +464,33 @@ static void test_files_still_open_or_mapped_are_found(void)
 	CHECK_EQ(held.files, 0);
 }
 
+/* A pipe has a reader behind it, a device a driver: neither is opened, whatever keeps it from going. */
+static void test_what_is_no_file_is_not_opened(void)
+{
+	cleanup_fd int fd = make_dir(tmp, "pipes"), watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	cleanup_free char *path = NULL;
+	char events[sizeof(struct inotify_event) + NAME_MAX + 1];
+	struct place place;
+
+	CHECK_EQ(mkfifoat(fd, "pipe", 0600), 0);
+	CHECK_EQ(mknodat(fd, "file", S_IFREG | 0600, 0), 0);
+	CHECK(asprintf(&path, "%s/pipes", base) > 0);
+	CHECK(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+	CHECK_EQ(place_init(fd, &place), 0);
+	while (read(watch, events, sizeof(events)) > 0)
+		;
+	fault_arm("unlinkat", 1, EPERM);
+	CHECK_EQ(place_unlink(&place, fd, "pipe"), -EPERM);
+	CHECK(fault_fired());
+	CHECK(read(watch, events, sizeof(events)) < 0 && errno == EAGAIN);
+	/* As a file is. */
+	fault_arm("unlinkat", 1, EPERM);
+	CHECK_EQ(place_unlink(&place, fd, "file"), -EPERM);
+	CHECK(fault_fired());
+	CHECK(read(watch, events, sizeof(events)) > 0);
+	CHECK(unlinkat(fd, "pipe", 0) == 0 && unlinkat(fd, "file", 0) == 0);
+}
+
 static void test_eta_says_what_it_knows(void)
 {
 	struct purge_progress p = { .entries = 1000, .rate = 100, .expected = 2000, .at_most = 9000 };
@@ -503,6 +532,7 @@ static void run_all(const char *suffix, bool long_ones)
 		LONG_CASE(test_two_flat_directories_in_8_mib),
 		LONG_CASE(test_wide_and_deep_in_8_mib),
 		CASE(test_files_still_open_or_mapped_are_found),
+		CASE(test_what_is_no_file_is_not_opened),
 		CASE(test_eta_says_what_it_knows),
 	};
 #undef CASE

@@ -14,11 +14,14 @@
 #include "recover/quarantine.h"
 #include "recover/situation.h"
 #include "recover/ticket.h"
+#include "scanners/bundle.h"
 #include "scanners/cleanup.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/world.h"
 
+#define ID(c) c c c c c c c c c c c c c c c c
+#define POD ID("aaa1")
 #define PENDING RECORDS_PATH "/pending"
 #define BOLT "io.containerd.metadata.v1.bolt"
 #define KEPT "[quarantine]\ngrace = 1h\n[salvage]\nenabled = no\n"
@@ -72,16 +75,13 @@ static void mark(const struct made *q, enum stage stage, bool done)
 		CHECK_EQ(stage_done(&ticket.stages, stage), 0);
 }
 
-/* With @lost sandboxes; the root that stands is one that containerd has used. */
-static void make(struct made *q, int lost, bool move)
+/* With @lost pods, if any; the root that stands is one that containerd has used. */
+static void make(struct made *q, json_t *lost, bool move)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
-	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
+	json_auto_t *manifest = json_pack("{s:O?}", "lost", lost);
 
-	while (lost-- > 0)
-		(void)json_array_append_new(json_object_get(json_object_get(manifest, "lost"), "sandboxes"),
-					    json_object());
 	CHECK_EQ(data_root_open(ROOT, &place), 0);
 	CHECK_EQ(ticket_create(&place, manifest, &ticket), 0);
 	(void)strcpy(q->id, ticket.id);
@@ -97,7 +97,7 @@ static void begin(struct made *q, const char *conf)
 {
 	world_begin();
 	policy(conf);
-	make(q, 0, true);
+	make(q, NULL, true);
 }
 
 static void put_back(const struct made *q)
@@ -121,7 +121,7 @@ static void test_nothing_goes_within_its_grace(void)
 	struct made first, second;
 
 	begin(&first, KEPT);
-	make(&second, 0, true);
+	make(&second, NULL, true);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 	CHECK_EQ(purge(first.id, NULL, NULL), EXIT_HANDS_OFF);
 	CHECK_EQ(purge("--yes", NULL, NULL), EXIT_USAGE);
@@ -215,7 +215,7 @@ static void test_a_policy_that_is_not_understood(void)
 	struct made q, begun;
 
 	begin(&q, "[quarantine]\ngrace = soon\n");
-	make(&begun, 0, true);
+	make(&begun, NULL, true);
 	mark(&begun, STAGE_PURGE, false);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 	CHECK(is_whole(&q) && is_gone(&begun));
@@ -230,8 +230,8 @@ static void test_what_is_half_done_is_left(void)
 
 	begin(&q, DUE);
 	mark(&q, STAGE_RESTORE, false);
-	make(&begun, 0, false);
-	make(&undone, 0, false);
+	make(&begun, NULL, false);
+	make(&undone, NULL, false);
 	mark(&undone, STAGE_UNDO, true);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 	(void)purge("--yes", q.id, NULL);
@@ -261,7 +261,7 @@ static void test_only_what_the_manifest_says(void)
 	for (int replaced = 0; replaced < 2; replaced++) {
 		world_begin();
 		policy(DUE);
-		make(&q, 0, false);
+		make(&q, NULL, false);
 		mark(&q, STAGE_DEFER, true);
 		CHECK_EQ(tap_shell("mkdir %s/root/" BOLT " && echo left >%s", q.dir, q.file), 0);
 		if (replaced)
@@ -297,13 +297,15 @@ static void test_in_a_mount_point(void)
 		world_begin();
 		policy(DUE);
 		CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
-		CHECK_EQ(tap_shell("mkdir " ROOT "/" BOLT " && echo old >" META), 0);
-		make(&q, 0, true);
+		world_run("mkdir -p " ROOT "/" BOLT " " ROOT "/lost+found && echo old >" META
+			  " && touch " ROOT "/lost+found/file");
+		make(&q, NULL, true);
 		if (replaced)
 			replace_tree(&q);
 		CHECK_EQ(purge(NULL, NULL, NULL), replaced ? EXIT_FAILED : EXIT_OK);
 		CHECK_EQ(replaced ? is_whole(&q) : is_gone(&q), 1);
 		world_run("grep -q new " META);
+		CHECK(world_has(ROOT "/lost+found/file"));
 		CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 	}
 }
@@ -311,11 +313,12 @@ static void test_in_a_mount_point(void)
 /* What its pods left on the node is known from it alone. */
 static void test_a_manifest_outlives_its_data(void)
 {
+	json_auto_t *lost = json_pack("{s:[{}]}", "sandboxes");
 	cleanup_free char *manifest = NULL;
 	struct made q;
 
 	begin(&q, DUE);
-	make(&q, 1, true);
+	make(&q, lost, true);
 	CHECK(asprintf(&manifest, "%s/manifest.json", q.dir) > 0);
 	for (int i = 0; i < 2; i++) {
 		CHECK_EQ(purge("--yes", q.id, NULL), EXIT_OK);
@@ -328,7 +331,7 @@ static void test_a_manifest_outlives_its_data(void)
 	CHECK(is_gone(&q));
 
 	/* So is what was deferred in the state directory. */
-	make(&q, 0, false);
+	make(&q, NULL, false);
 	mark(&q, STAGE_DEFER, true);
 	free(manifest);
 	CHECK(asprintf(&manifest, "%s/manifest.json", q.dir) > 0);
@@ -337,6 +340,34 @@ static void test_a_manifest_outlives_its_data(void)
 	CHECK(world_has(manifest));
 	CHECK_EQ(tap_shell("rmdir " STATE "/.containerd-recover-deferred-%s", q.id), 0);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
+	CHECK(is_gone(&q));
+}
+
+/* containerd has another root by now, so that no start of it comes for what this one's pods left. */
+static void test_a_manifest_of_a_root_that_is_gone(void)
+{
+	char *finish[] = { (char *)"finish", NULL, NULL };
+	struct container container = { .ns = (char *)"k8s.io", .id = (char *)POD, .sandbox_id = (char *)POD };
+	struct sandbox sandbox = { .ns = (char *)"k8s.io", .id = (char *)POD, .containers = &container,
+				   .container_count = 1, .from_bundle = true };
+	const struct inventory inventory = { .sandboxes = &sandbox, .sandbox_count = 1, .complete = true };
+	json_auto_t *lost = inventory_to_json(&inventory);
+	struct made q;
+
+	world_begin();
+	policy(DUE "[evidence]\nenabled = no\n");
+	make(&q, lost, true);
+	world_run("mkdir -p " BUNDLE_RUNC_ROOT "/k8s.io/" POD " && mv " ROOT " /var/lib/elsewhere");
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(purge("--root=" ROOT, "--yes", q.id), EXIT_OK);
+		CHECK(!is_whole(&q) && !is_gone(&q));
+	}
+	CHECK_EQ(finish_command(1, finish), EXIT_PARTIAL);
+	CHECK(world_has(BUNDLE_RUNC_ROOT "/k8s.io/" POD));
+	finish[1] = (char *)"--root=" ROOT;
+	CHECK_EQ(finish_command(2, finish), EXIT_OK);
+	CHECK(!world_has(BUNDLE_RUNC_ROOT "/k8s.io/" POD));
+	CHECK_EQ(purge("--root=" ROOT, "--yes", q.id), EXIT_OK);
 	CHECK(is_gone(&q));
 }
 
@@ -397,7 +428,7 @@ static void test_what_is_held_is_left(void)
 		int fd;
 
 		begin(&held, DUE);
-		make(&other, 0, true);
+		make(&other, NULL, true);
 		CHECK(asprintf(&path, "%s/%s", held.dir, cases[i].name) > 0);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		CHECK_EQ(flock(fd, cases[i].how), 0);
@@ -440,7 +471,7 @@ static void test_what_is_left_to_do_stays_marked(void)
 	struct made first, second;
 
 	begin(&first, KEPT);
-	make(&second, 0, true);
+	make(&second, NULL, true);
 	world_run("mkdir -p " RECORDS_PATH "/freed/x && touch " PENDING);
 	CHECK_EQ(purge("--yes", first.id, NULL), EXIT_OK);
 	CHECK(is_gone(&first) && world_has(PENDING));
@@ -485,6 +516,7 @@ int main(void)
 	RUN(test_the_root_that_stands);
 	RUN(test_in_a_mount_point);
 	RUN(test_a_manifest_outlives_its_data);
+	RUN(test_a_manifest_of_a_root_that_is_gone);
 	RUN(test_what_cannot_go_is_gone_on_with);
 	RUN(test_the_interim_goes_too);
 	RUN(test_nothing_goes_unrecorded);

@@ -10,9 +10,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "recover/cgroup.h"
 #include "recover/cni.h"
 #include "recover/file.h"
+#include "recover/remnant.h"
 #include "recover/remove.h"
 #include "recover/sweep.h"
 #include "scanners/cleanup.h"
@@ -591,48 +591,55 @@ static void test_small_trees_without_crossing(void)
 	CHECK_EQ(remove_small_tree(fd, "t"), 0);
 }
 
-static void test_systemd_scopes(void)
+/* Whatever is mounted in a bundle would be deleted with it. */
+static void test_nothing_is_removed_without_the_mount_table(void)
 {
-	static const struct {
-		const char *text, *want;
-	} cases[] = {
-		{ "system.slice:cri-containerd:x", "/system.slice/cri-containerd-x.scope" },
-		{ "kubepods-burstable-pod1.slice:cri-containerd:x",
-		  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-x.scope" },
-		{ "-.slice:p:x", "/p-x.scope" },
-		{ ":p:x", "/p-x.scope" },
-		{ "a:b", NULL },
-		{ "a:b:c:d", NULL },
-		{ "../x:p:y", NULL },
-	};
+	cleanup_inventory struct inventory lost = { 0 };
+	struct sweep_result result = { 0 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		cleanup_free char *path = NULL;
-
-		CHECK_EQ(cgroup_systemd_path(cases[i].text, &path), cases[i].want ? 0 : -EINVAL);
-		CHECK_STR(path, cases[i].want);
-	}
+	begin(NULL);
+	run("mkdir -p /var/lib/precious && touch /var/lib/precious/file && "
+	    "mount --bind /var/lib/precious " TASKS "/" POD "/rootfs");
+	CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+	make_socket("/var/lib/not-to-be-opened");
+	CHECK_EQ(mount("/var/lib/not-to-be-opened", "/proc/self/mountinfo", NULL, MS_BIND, NULL), 0);
+	CHECK(sweep_sandboxes(&config, &lost, &options, &result) < 0);
+	CHECK_EQ(umount2("/proc/self/mountinfo", MNT_DETACH), 0);
+	CHECK_EQ(result.failed, 1);
+	CHECK(exists(TASKS "/" POD "/rootfs/file") && exists(TASKS "/" POD "/config.json"));
+	CHECK_EQ(sweep_sandboxes(&config, &lost, &options, &result), 0);
+	CHECK(!exists(TASKS "/" POD) && exists("/var/lib/precious/file"));
+	run("rm -r /var/lib/precious /var/lib/not-to-be-opened");
 }
 
-static void test_groups_go_with_their_children(void)
+/* Of a pod that CRI still knows: what is CRI's own, and what is in place. */
+static void test_tasks_alone(void)
 {
-	const char *root = exists("/sys/fs/cgroup/cgroup.procs") ? "" : "/unified";
-	char path[512], command[1024];
+	cleanup_mounts struct mounts mounts = { 0 };
+	cleanup_inventory struct inventory lost = { 0 };
+	struct remnants remnants = { .config = &config, .mounts = &mounts, .delete_msec = 400, .tasks_only = true };
 
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/recover-test-sweep/%s", root, POD);
-	snprintf(command, sizeof(command), "mkdir -p %s/nested/deeper", path);
-	run(command);
-	/* Not this container's: the name must be the id. */
-	CHECK_EQ(cgroup_remove(path, OTHER), 0);
-	CHECK(exists(path));
-	CHECK_EQ(cgroup_remove("/recover-test-sweep/" POD, POD), 0);
-	CHECK(!exists(path));
-	/* A colon in a path makes it no name of systemd's. */
-	CHECK_EQ(cgroup_remove("/recover-test-sweep/a:b/" POD, POD), 0);
-	*strrchr(path, '/') = '\0';
-	CHECK_EQ(cgroup_remove(path, POD), 0);
-	CHECK(exists(path));
-	CHECK_EQ(rmdir(path), 0);
+	begin(NULL);
+	run("mkdir -p " STATE "/io.containerd.grpc.v1.cri/sandboxes/" POD " "
+	    STATE "/io.containerd.grpc.v1.cri/containers/" POD " " STATE "/runc/k8s.io/" POD " "
+	    STATE "/.containerd-recover-T/k8s.io/" POD "/rootfs");
+	put_file("/run/netns/cni-aaaaaaaa", "", 0600);
+	CHECK_EQ(inventory_scan(&config, 0, &lost), 0);
+	CHECK_EQ(mounts_scan(&mounts), 0);
+	for (int aside = 0; aside < 2; aside++) {
+		remnants.ticket = aside ? "T" : NULL;
+		CHECK_EQ(remnants_remove(&remnants, &lost.sandboxes[0]), 0);
+		CHECK(exists(TASKS "/" POD "/config.json") && exists("/run/netns/cni-aaaaaaaa"));
+		CHECK(exists(STATE "/io.containerd.grpc.v1.cri/sandboxes/" POD));
+		CHECK(exists(STATE "/io.containerd.grpc.v1.cri/containers/" POD));
+		CHECK(!exists(STATE "/runc/k8s.io/" POD));
+		CHECK_EQ(exists(STATE "/.containerd-recover-T/k8s.io/" POD), !aside);
+	}
+	remnants.tasks_only = false;
+	CHECK_EQ(remnants_remove(&remnants, &lost.sandboxes[0]), 0);
+	CHECK(!exists(TASKS "/" POD) && !exists("/run/netns/cni-aaaaaaaa"));
+	CHECK(!exists(STATE "/io.containerd.grpc.v1.cri/sandboxes/" POD));
+	CHECK(!exists(STATE "/io.containerd.grpc.v1.cri/containers/" POD));
 }
 
 static bool enter_own_world(void)
@@ -672,7 +679,7 @@ int main(int argc, char **argv)
 	RUN(test_dry_run_changes_nothing);
 	RUN(test_torn_cache_file_does_not_keep_the_rest);
 	RUN(test_small_trees_without_crossing);
-	RUN(test_systemd_scopes);
-	RUN(test_groups_go_with_their_children);
+	RUN(test_nothing_is_removed_without_the_mount_table);
+	RUN(test_tasks_alone);
 	return tap_done();
 }

@@ -104,6 +104,32 @@ static void test_what_is_not_empty_is_not_retired(void)
 	}
 }
 
+/* What else lies in the jail, and names that lead out of it. */
+static void test_what_is_no_ticket(void)
+{
+	static const char *const names[] = { ".", "..", ".hidden", "a/b", "../root", "",
+					     "20260102T030405Z-abcdefghijklmnopqrstuvwxyz" };
+	cleanup_ticket struct ticket ticket = TICKET_NONE, other = TICKET_NONE;
+	cleanup_tickets char **ids = NULL;
+	cleanup_fd int jail = -EBADF;
+
+	create(&ticket);
+	jail = data_root_open_jail(&place, false, false);
+	CHECK_EQ(mkdirat(jail, ".hidden", 0700), 0);
+	CHECK_EQ(mkdirat(jail, names[6], 0700), 0);
+	CHECK_EQ(mknodat(jail, "file", S_IFREG | 0600, 0), 0);
+	CHECK_EQ(symlinkat(ticket.id, jail, "link"), 0);
+	CHECK_EQ(tickets_list(&place, &ids), 1);
+	CHECK_STR(ids[0], ticket.id);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		CHECK(ticket_peek(&place, names[i], &other) < 0);
+	CHECK(ticket_peek(&place, "link", &other) < 0);
+	CHECK_EQ(ticket_peek(&place, ticket.id, &other), 0);
+	CHECK(unlinkat(jail, "link", 0) == 0 && unlinkat(jail, "file", 0) == 0);
+	CHECK(unlinkat(jail, ".hidden", AT_REMOVEDIR) == 0 && unlinkat(jail, names[6], AT_REMOVEDIR) == 0);
+	CHECK_EQ(ticket_retire(&place, &ticket, records), 0);
+}
+
 int main(void)
 {
 	const char *base = tap_tmpdir(NULL);
@@ -117,6 +143,7 @@ int main(void)
 	RUN(test_the_data_is_one_purges_or_many_copies);
 	RUN(test_a_ticket_with_a_manifest_is_not_discarded);
 	RUN(test_what_is_not_empty_is_not_retired);
+	RUN(test_what_is_no_ticket);
 	data_root_done(&place);
 	return tap_done();
 }
