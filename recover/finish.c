@@ -76,6 +76,12 @@ static int sweep_ticket(const struct config *config, const struct policy *policy
 	return r < 0 ? r : stage_done(&ticket->stages, STAGE_SWEEP);
 }
 
+/* Without a root of its own there is none to bring them over into. */
+static bool wants_salvage(const struct data_root *place, const struct ticket *ticket)
+{
+	return place->root_fd >= 0 && aftermath_wants_salvage(ticket);
+}
+
 static bool wants_sweep(const struct ticket *ticket)
 {
 	enum ticket_state state = ticket_state(ticket);
@@ -113,16 +119,16 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 			 const struct data_root *place, struct ticket *ticket)
 {
 	cleanup_salvage struct salvage salvage = { 0 };
-	bool wants_salvage = aftermath_wants_salvage(ticket);
+	bool images = wants_salvage(place, ticket);
 	int first_error = 0, r = 0;
 
 	if (ticket_state(ticket) == TICKET_BEGUN || ticket_state(ticket) == TICKET_UNDONE)
 		return 0; /* preflight's, which is not to be kept waiting */
 	if (ticket->stages.done[STAGE_DEFER])
 		r = defer_clean_state(config, ticket->id);
-	else if (wants_salvage)
+	else if (images)
 		r = aftermath_salvage_pause(config, policy, place, ticket, &salvage);
-	wants_salvage = wants_salvage && r == 0;
+	images = images && r == 0;
 	first_error = r;
 	r = tmpmounts_detach(ticket);
 	first_error = first_error ?: r;
@@ -130,7 +136,7 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 		r = sweep_ticket(config, policy, ticket);
 		first_error = first_error ?: r;
 	}
-	if (wants_salvage) {
+	if (images) {
 		r = aftermath_salvage_rest(config, policy, place, ticket, &salvage);
 		first_error = first_error ?: r;
 	}
@@ -141,9 +147,9 @@ static int finish_ticket(const struct config *config, const struct policy *polic
 	return first_error;
 }
 
-static bool wants_work(const struct ticket *ticket)
+static bool wants_work(const struct data_root *place, const struct ticket *ticket)
 {
-	return aftermath_wants_salvage(ticket) || wants_sweep(ticket);
+	return wants_salvage(place, ticket) || wants_sweep(ticket);
 }
 
 static int finish_one(const struct config *config, const struct policy *policy,
@@ -159,7 +165,7 @@ static int finish_one(const struct config *config, const struct policy *policy,
 		log_warning("quarantine %s is not looked at: %s", log_name(id), strerror(-r));
 	if (r < 0)
 		return r;
-	*ret_worked |= wants_work(&ticket);
+	*ret_worked |= wants_work(place, &ticket);
 	r = finish_ticket(config, policy, place, &ticket);
 	if (r < 0)
 		log_warning("quarantine %s: not all that was to be done behind it is: %s", id, strerror(-r));
@@ -215,15 +221,16 @@ static int finish_once(const struct cli *cli, bool *ret_worked)
 		log_warning("%s; going on with the defaults", problem ? problem : strerror(-r));
 	r = config_read(&cli->paths, &config);
 	freed = r < 0 ? r : finish_freed(&config, &policy);
+	/* One that is named may be gone: what was lost with its quarantines is not. */
 	if (r == 0)
-		r = data_root_open(config.root, &place);
+		r = cli->paths.root ? data_root_open_any(config.root, &place) : data_root_open(config.root, &place);
 	if (r < 0)
 		return r;
 	r = finish_all(&config, &policy, &place, ret_worked);
 	if (r == 0 && prune(&place, &policy) < 0)
 		log_warning("the records of old incidents could not be deleted");
 	/* Whatever an old quarantine still lacks. */
-	if (policy.salvage_keep_archive)
+	if (policy.salvage_keep_archive && place.root_fd >= 0)
 		kept = salvage_keep_archive(&config, place.root_fd, IMAGES_PATH);
 	if (r == 0 && kept < 0)
 		r = kept;

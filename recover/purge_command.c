@@ -305,9 +305,18 @@ static int purge_trees(struct purge_run *run, struct ticket *ticket, struct tree
 	return r;
 }
 
+/* The `finish` of containerd's start goes by the data root that its configuration names. */
 static void note_finish(const struct purge_run *run, const char *id)
 {
-	if (!run->cli->wait)
+	const char *root = run->cli->paths.root;
+
+	if (run->cli->wait)
+		return;
+	if (root)
+		log_info("quarantine %s: its data is deleted; its manifest is kept until what its pods left on the "
+			 "node is given back by `containerd-recover finish --root=%s`; the same purge deletes it then",
+			 id, log_name(root));
+	else
 		log_info("quarantine %s: its data is deleted; its manifest is kept until what its pods left on the "
 			 "node is given back, at containerd's next start or by `containerd-recover finish`", id);
 }
