@@ -4,10 +4,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "recover/command.h"
@@ -116,6 +118,13 @@ static void replace_tree(const struct made *q)
 			   q->dir, q->file), 0);
 }
 
+/* What was recorded so far was so many seconds ago. */
+static void age(const struct made *q, int sec)
+{
+	CHECK_EQ(tap_shell("while read -r a b c d; do echo $a $b $c $((d - %d)); done <%s/stages "
+			   ">/run/stages && cat /run/stages >%s/stages", sec, q->dir, q->dir), 0);
+}
+
 static void test_nothing_goes_within_its_grace(void)
 {
 	struct made first, second;
@@ -136,6 +145,37 @@ static void test_nothing_goes_within_its_grace(void)
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 	CHECK(is_gone(&second) && world_has(META));
 	CHECK(!world_has(JAIL));
+}
+
+/* Since it was last dealt with, that is. */
+static void test_the_grace_of_what_was_put_back(void)
+{
+	struct made q, deferred;
+
+	begin(&q, KEPT);
+	make(&deferred, NULL, false);
+	mark(&deferred, STAGE_DEFER, true);
+	age(&q, 100000);
+	put_back(&q);
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
+	CHECK(!is_gone(&q) && !is_gone(&deferred));
+	age(&q, 100000);
+	age(&deferred, 100000);
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
+	CHECK(is_gone(&q) && is_gone(&deferred) && world_has(META));
+}
+
+/* A file system that does not say how large it is has room. */
+static void test_no_size_is_no_full_disk(void)
+{
+	struct made q;
+
+	CHECK_EQ(mount("none", "/var/lib", "tmpfs", 0, "size=0,nr_inodes=0"), 0);
+	begin(&q, "[quarantine]\ngrace = 1h\n[purge]\nurgent_free_space = 100\n"
+	      "urgent_free_inodes = 100\n[salvage]\nenabled = no\n");
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
+	CHECK(is_whole(&q));
+	CHECK_EQ(umount2("/var/lib", MNT_DETACH), 0);
 }
 
 /* The grace period ends early where there is no room; images that are still wanted come first. */
@@ -201,8 +241,7 @@ static void test_images_do_not_come_for_ever(void)
 		struct made q;
 
 		begin(&q, "[quarantine]\ngrace = 0\n[salvage]\nenabled = yes\nbudget = 4\n");
-		CHECK_EQ(tap_shell("while read -r a b c d; do echo $a $b $c $((d - %d)); done <%s/stages "
-				   ">/run/stages && cat /run/stages >%s/stages", ages[i], q.dir, q.dir), 0);
+		age(&q, ages[i]);
 		CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 		CHECK_EQ(is_gone(&q), i == 1);
 		CHECK_EQ(is_whole(&q), i == 0);
@@ -214,7 +253,8 @@ static void test_a_policy_that_is_not_understood(void)
 {
 	struct made q, begun;
 
-	begin(&q, "[quarantine]\ngrace = soon\n");
+	begin(&q, "[quarantine]\ngrace = soon\n[salvage]\nenabled = no\n");
+	age(&q, 100000);
 	make(&begun, NULL, true);
 	mark(&begun, STAGE_PURGE, false);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
@@ -395,12 +435,19 @@ static void test_the_interim_goes_too(void)
 	struct made q;
 
 	begin(&q, DUE);
-	CHECK_EQ(tap_shell("mkdir -p %s/interim/x && touch %s/interim/x/y", q.dir, q.dir), 0);
+	CHECK_EQ(tap_shell("mkdir -p %s/interim/x && touch %s/interim/x/y && mount -t tmpfs none %s/interim", q.dir,
+			   q.dir, q.dir), 0);
+	/* Whether somebody works on what is behind it is not known. */
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_FAILED);
+	CHECK(is_whole(&q));
+	CHECK_EQ(tap_shell("umount %s/interim && mount -t tmpfs none %s/interim/x", q.dir, q.dir), 0);
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_FAILED);
+	CHECK_EQ(tap_shell("! grep -q 'done purge' %s/stages && umount %s/interim/x", q.dir, q.dir), 0);
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
 	CHECK(is_gone(&q));
 }
 
-/* A restore would not know that it is no longer whole. */
+/* A restore would not know that it is no longer whole, nor a report what became of it. */
 static void test_nothing_goes_unrecorded(void)
 {
 	struct made q;
@@ -410,6 +457,57 @@ static void test_nothing_goes_unrecorded(void)
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_FAILED);
 	CHECK(fault_fired());
 	CHECK(is_whole(&q));
+
+	begin(&q, DUE);
+	world_run("rm -r " RECORDS_PATH " && touch " RECORDS_PATH);
+	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_FAILED);
+	CHECK(is_whole(&q));
+}
+
+/* Of the quarantine, of its data, of a database in it. */
+static void test_nothing_goes_without_every_lock(void)
+{
+	struct made q;
+	int n;
+
+	for (n = 1;; n++) {
+		bool fired;
+		int status;
+
+		begin(&q, DUE);
+		fault_arm("flock", n, EIO);
+		status = purge(NULL, NULL, NULL);
+		fired = fault_fired();
+		CHECK_EQ(status != EXIT_OK, fired);
+		CHECK_EQ(is_whole(&q), fired);
+		if (!fired)
+			break;
+	}
+	CHECK(n > 3);
+}
+
+/* Nor does it become somebody's on the way. */
+static void test_the_locks_are_held_to_the_end(void)
+{
+	struct made q;
+	pid_t child;
+	int status, fd;
+
+	begin(&q, DUE);
+	child = fork();
+	if (child == 0) {
+		fault_arm("unlinkat", 1, FAULT_STOP);
+		_exit(purge(NULL, NULL, NULL));
+	}
+	CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+	CHECK(WIFSTOPPED(status) && is_whole(&q));
+	fd = open(q.file, O_RDONLY | O_CLOEXEC);
+	CHECK(flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+	(void)close(fd);
+	CHECK_EQ(kill(child, SIGCONT), 0);
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK);
+	CHECK(is_gone(&q));
 }
 
 /* By a copy of `keep`, by another run, by a containerd on it. */
@@ -472,9 +570,10 @@ static void test_what_is_left_to_do_stays_marked(void)
 
 	begin(&first, KEPT);
 	make(&second, NULL, true);
-	world_run("mkdir -p " RECORDS_PATH "/freed/x && touch " PENDING);
+	world_run("touch " PENDING);
 	CHECK_EQ(purge("--yes", first.id, NULL), EXIT_OK);
 	CHECK(is_gone(&first) && world_has(PENDING));
+	world_run("mkdir -p " RECORDS_PATH "/freed/x");
 	CHECK_EQ(purge("--root=" ROOT, "--yes", second.id), EXIT_OK);
 	CHECK(is_gone(&second) && world_has(PENDING));
 	CHECK_EQ(purge(NULL, NULL, NULL), EXIT_OK);
@@ -507,7 +606,9 @@ int main(void)
 	if (!world_enter())
 		return 0;
 	RUN(test_nothing_goes_within_its_grace);
+	RUN(test_the_grace_of_what_was_put_back);
 	RUN(test_a_full_disk_ends_it);
+	RUN(test_no_size_is_no_full_disk);
 	RUN(test_images_come_first);
 	RUN(test_images_do_not_come_for_ever);
 	RUN(test_a_policy_that_is_not_understood);
@@ -520,6 +621,8 @@ int main(void)
 	RUN(test_what_cannot_go_is_gone_on_with);
 	RUN(test_the_interim_goes_too);
 	RUN(test_nothing_goes_unrecorded);
+	RUN(test_nothing_goes_without_every_lock);
+	RUN(test_the_locks_are_held_to_the_end);
 	RUN(test_what_is_held_is_left);
 	RUN(test_what_an_argument_names);
 	RUN(test_what_is_left_to_do_stays_marked);
