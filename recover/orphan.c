@@ -105,13 +105,22 @@ static int sweep_bundles(struct search *search)
 	return first < 0 ? first : r;
 }
 
+/* Where there are many layers, containerd names them from the directory of all of them. */
+static bool is_layer_of(const char *options, const char *name)
+{
+	for (const char *at = options; (at = strstr(at, name)); at++)
+		if (at > options && strchr("/=:", at[-1]) && at[strlen(name)] == '/')
+			return true;
+	return false;
+}
+
 /* Made of it, or in it: an overlay says its directories in its options. */
 static bool is_mounted(const struct search *search, const char *name)
 {
 	cleanup_free char *part = text_print("/snapshots/%s/", name);
 
 	for (size_t i = 0; part && i < search->mounts.count; i++)
-		if (strstr(search->mounts.items[i].options, part) ||
+		if (is_layer_of(search->mounts.items[i].options, name) ||
 		    strstr(search->mounts.items[i].path, part))
 			return true;
 	return !part;

@@ -293,14 +293,18 @@ static void test_snapshots_that_stay(void)
 static void test_mounted_snapshots_stay(void)
 {
 	(void)put_snapshots();
-	world_run("mkdir -p " SNAPSHOTS "/9002/fs /var/lib/at /var/lib/lower && mount -t tmpfs none " SNAPSHOTS "/9001/fs");
+	world_run("mkdir -p " SNAPSHOTS "/9002/fs " SNAPSHOTS "/9003/fs " SNAPSHOTS "/9004/fs /var/lib/at /var/lib/lower && "
+		  "mount -t tmpfs none " SNAPSHOTS "/9001/fs");
 	if (mount("overlay", "/var/lib/at", "overlay", MS_RDONLY,
 		  "lowerdir=" SNAPSHOTS "/9002/fs:/var/lib/lower") < 0) {
 		CHECK(errno == ENODEV || errno == EPERM);
 		printf("# no overlay file system here\n");
-		world_run("rmdir " SNAPSHOTS "/9002/fs " SNAPSHOTS "/9002");
+		world_run("rm -r " SNAPSHOTS "/900[234]");
+	} else {
+		world_run("cd " SNAPSHOTS " && mount -t overlay -o ro,lowerdir=9003/fs:9004/fs overlay /var/lib/lower");
 	}
 	CHECK_EQ(sweep(KNOWN_METADATA, NULL, 0, false, 0).snapshots, 0);
+	(void)umount2("/var/lib/lower", MNT_DETACH);
 	(void)umount2("/var/lib/at", MNT_DETACH);
 	CHECK_EQ(umount2(SNAPSHOTS "/9001/fs", MNT_DETACH), 0);
 	CHECK(!world_has(ASIDE));
