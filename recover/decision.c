@@ -102,7 +102,10 @@ static void show_root(const struct facts *f, const struct output *out)
 {
 	say(out, "data root %s%s%s%s%s", log_name(f->config.root), f->root.is_link ? ", behind a link" : "",
 	    f->root.is_mount_point ? ", a mount point" : "",
-	    !f->root.is_empty ? "" : f->root.ino ? ", empty" : ", which is not there",
+	    !f->root.is_empty ? "" :
+	    f->root.ino	      ? ", empty" :
+	    f->root.is_link   ? ", which leads nowhere" :
+				", which is not there",
 	    f->root.child_mount ? ", with a mount point in it" : "");
 	if (f->root.lasting_mount)
 		say(out, "fstab or a mount unit mounts something below it");

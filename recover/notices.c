@@ -9,6 +9,7 @@
 #include "recover/triage.h"
 #include "scanners/cleanup.h"
 #include "scanners/cri.h"
+#include "scanners/lock_holder.h"
 #include "scanners/metadata.h"
 
 enum { CRI_MSEC = 2000 };
@@ -64,6 +65,16 @@ static void print_snapshots(const struct situation *s)
 		       log_name(s->config.snapshotter));
 }
 
+static void print_holder(const struct situation *s)
+{
+	char name[PROCESS_NAME];
+
+	if (s->facts.meta.lock != LOCK_BY_OTHER || s->facts.meta.lock_pid == 0)
+		return;
+	lock_holder_name((pid_t)s->facts.meta.lock_pid, name);
+	printf("meta.db is locked by process %u (%s)\n", s->facts.meta.lock_pid, log_name(name));
+}
+
 /* Better known before it is needed. */
 static void print_what_would_hold(const struct situation *s)
 {
@@ -83,6 +94,7 @@ static void print_what_would_hold(const struct situation *s)
 
 void notices_print(const struct situation *s)
 {
+	print_holder(s);
 	print_what_would_hold(s);
 	print_cri(s);
 	print_snapshots(s);

@@ -8,9 +8,9 @@
 #include "recover/situation.h"
 
 /*
- * A line on stdout for each: what would hold a fresh root back, pods that containerd
- * lost, a network that CRI calls not ready, snapshots that meta.db names and their
- * database does not. What cannot be told is passed over.
+ * A line on stdout for each: who else has meta.db, what would hold a fresh root
+ * back, pods that containerd lost, a network that CRI calls not ready, snapshots
+ * that meta.db names and their database does not. What cannot be told is passed over.
  */
 void notices_print(const struct situation *s);
 

@@ -235,12 +235,12 @@ static void forget(const char *unit)
 		last_look_forget(run_fd, unit);
 }
 
-static void look_closer(struct config *config, const struct ledger_summary *ledger,
-			const struct timespec *since)
+/* @failed: the last start did, or how it ended is not known. */
+static void look_closer(struct config *config, bool failed, const struct timespec *since)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
 	cleanup_ticket struct ticket begun = { .fd = -EBADF, .stages = { .fd = -EBADF } };
-	struct situation_options options = { .down = true, .whole_tree = ledger->last_failed };
+	struct situation_options options = { .down = true, .whole_tree = failed };
 	struct decision decision;
 	int mended = 0, r;
 
@@ -319,6 +319,6 @@ int preflight_command(int argc, char **argv)
 	}
 	lock = lock_unless_by_hand();
 	if (lock >= 0)
-		look_closer(&config, &ledger, &since);
+		look_closer(&config, !counted || ledger.last_failed, &since);
 	return EXIT_OK;
 }

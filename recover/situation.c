@@ -221,12 +221,14 @@ static void look_at_mounts(struct facts *f, const char *path)
 static void look_at_root(struct situation *s)
 {
 	struct facts *f = &s->facts;
+	struct stat st;
 	int r = data_root_open(s->config.root, &s->place);
 
 	if (r < 0) {
 		/* No root yet is an empty one; a disk may be missing there. */
 		f->root.is_empty = r == -ENOENT;
 		f->root.error = r == -ENOENT ? 0 : r;
+		f->root.is_link = lstat(s->config.root, &st) == 0 && S_ISLNK(st.st_mode);
 		f->meta.state = DB_ABSENT;
 		f->meta.lock = LOCK_NO_FILE;
 		look_at_mounts(f, s->config.root);

@@ -326,8 +326,12 @@ static void print_last_look(const json_t *look)
 		printf("  nothing was changed; what would change that: %s\n", text_of(look, "change"));
 }
 
-static void print_next(const char *unit, const char *active, const char *sub, const json_t *outage)
+static void print_next(const json_t *status)
 {
+	const char *unit = text_of(status, "unit"), *active = text_of(status, "active");
+	const json_t *outage = json_object_get(status, "stopped_by");
+	bool understood = strcmp(text_of(status, "configuration"), "unknown") != 0 &&
+			  strcmp(text_of(status, "configuration"), "invalid") != 0;
 	cleanup_free char *stopped = json_is_object(outage) ? outage_print(unit, outage) : NULL;
 
 	if (stopped) {
@@ -338,8 +342,9 @@ static void print_next(const char *unit, const char *active, const char *sub, co
 		printf("next: nothing by itself; once it is mended: systemctl reset-failed %s; "
 		       "systemctl start %s\n", unit, unit);
 	else if (strcmp(active, "inactive") == 0)
-		printf("next: nothing by itself; systemctl start %s starts it\n", unit);
-	else if (strcmp(sub, "auto-restart") == 0)
+		printf("next: nothing by itself; %ssystemctl start %s starts it\n",
+		       understood ? "" : "once it is mended, ", unit);
+	else if (strcmp(text_of(status, "sub"), "auto-restart") == 0)
 		printf("next: systemd starts it again, and the node is judged anew before that\n");
 	printf("now: `containerd-recover plan` says what is wrong, and what would be done or would help\n");
 }
@@ -367,7 +372,7 @@ static void print_unit(const json_t *status)
 	if (json_is_object(look) && (!up || *text_of(look, "vetoed")))
 		print_last_look(look);
 	if (!up)
-		print_next(unit, active, text_of(status, "sub"), json_object_get(status, "stopped_by"));
+		print_next(status);
 }
 
 static void print_text(const json_t *status)

@@ -1,5 +1,7 @@
 #include "recover/triage.h"
 
+#include <errno.h>
+
 static bool config_invalid(const struct facts *f)
 {
 	return f->config.config == FACTS_CONFIG_INVALID;
@@ -13,6 +15,12 @@ static bool config_unknown(const struct facts *f)
 static bool root_not_mounted(const struct facts *f)
 {
 	return f->root.mount_missing == ANSWER_YES;
+}
+
+/* No disk's fault: a file, or a link to what is not there. */
+static bool root_path(const struct facts *f)
+{
+	return f->root.error == -ENOTDIR || (f->root.is_link && f->root.is_empty && f->root.ino == 0);
 }
 
 static bool root_unreadable(const struct facts *f)
@@ -285,6 +293,9 @@ const struct rule triage_rules[] = {
 	{ "root-not-mounted", RULE_CAUSE, root_not_mounted, 0, SHOW_ROOT,
 	  "a file system is meant to be mounted at the data root and is not",
 	  "the mount", "hands-off:not-mounted" },
+	{ "root-path", RULE_CAUSE, root_path, 0, SHOW_ROOT,
+	  "where the data root should be stands a file, or a link that leads nowhere",
+	  "a directory there, or what the link leads to", "hands-off:root-path" },
 	{ "root-unreadable", RULE_CAUSE, root_unreadable, 0, SHOW_ROOT | SHOW_FS | SHOW_META,
 	  "the data root cannot be read; the disk or its mount is the cause",
 	  "a data root that can be read; dmesg says what ails the disk", "hands-off:io-error" },

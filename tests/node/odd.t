@@ -171,6 +171,10 @@ is "with it nothing is said" "$(recover status | grep -cE 'does not run|daemon-r
 node_run systemctl stop containerd
 node_run mount -t tmpfs -o ro none $records
 like "records that are read-only: the node is looked at" "$(recover preflight)" "cannot write to $records.*rule healthy"
+cp "$(node_path "$meta_db")" "$NODE/meta.db"
+node_damage bucket-zero:v1
+like "how the last start ended is not known then: every page is looked at" "$(recover preflight)" "rule meta-damaged"
+cp "$NODE/meta.db" "$(node_path "$meta_db")"
 node_run umount $records
 node_damage root-zero
 sum() { node_run sha256sum "$meta_db"; }

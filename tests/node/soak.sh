@@ -187,7 +187,8 @@ break_records() {
             dd if=/dev/zero of=/run/full/junk bs=4k 2>/dev/null; mount --move /run/full $records"
     fi
 }
-mend_records() { until ! node_run mountpoint -q "$records" || ! node_run umount "$records"; do :; done; }
+# What broke beneath is noticed, and cured, only then.
+mend_records() { until ! node_run mountpoint -q "$records" || ! node_run umount "$records"; do :; done; sleep 4; }
 # What people do before they know of the tool.
 break_wiped() {
     any_loss=yes may_lose=yes purged=yes causes="root-empty|logged-cause|degraded"

@@ -205,6 +205,9 @@ static void test_each_cause_vetoes(void)
 	VETO(f.config.config = FACTS_CONFIG_INVALID, "config-invalid");
 	VETO(f.config.config = FACTS_CONFIG_UNKNOWN, "config-unknown");
 	VETO(f.root.mount_missing = ANSWER_YES, "root-not-mounted");
+	VETO(f.root.error = -20, "root-path");
+	VETO((f.root.is_link = f.root.is_empty = true), "root-path");
+	VETO((f.root.is_link = f.root.is_empty = true, f.root.ino = 2), "root-empty");
 	VETO(f.root.error = -5, "root-unreadable");
 	VETO(f.fs.error = -5, "root-unreadable");
 	VETO((f.meta.state = DB_UNREAD, f.meta.error = -5), "root-unreadable");
