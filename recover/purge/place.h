@@ -31,6 +31,9 @@ int place_open(const struct place *place, int dirfd, const char *name);
  */
 int place_fetch(const struct place *place, int dirfd, const char *name);
 
+/* Its size in bytes, asked in the same way, with the same errors. */
+int64_t place_size(const struct place *place, int dirfd, const char *name);
+
 /*
  * Unlink @name below @dirfd, immutable and append-only flags on either cleared
  * if they are what prevents it.

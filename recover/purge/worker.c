@@ -15,6 +15,9 @@ enum {
 	TRIES_MAX = 3,	       /* for a directory that somebody fills while it is emptied */
 	MOVED_NAME_MAX = 64,
 	SHARED_MIN = 4 * WINDOW_CHUNK, /* files that are worth waking others for */
+	HUGE_DIR = 256 << 10,	       /* bytes of a directory: thousands of entries */
+	HUGE_LEVELS = 2,	       /* from the root of the tree */
+	HUGE_AMONG_MAX = 256,	       /* directories that are asked for their size at once */
 };
 
 struct worker {
@@ -185,11 +188,26 @@ static bool hoist(struct worker *worker, struct node *node, const char *name)
 	return r == 0 || r == -ENOENT || r == -EBUSY;
 }
 
+/*
+ * Workers in one directory wait for each other. What is huge is begun first,
+ * then, and meanwhile the others have all the rest to themselves. Asked of the
+ * first levels only, and of a few: elsewhere it would cost calls for every
+ * directory, to put first what is first below its parent alone.
+ */
+static bool is_huge(const struct worker *worker, const struct window *window, size_t i)
+{
+	const struct node *node = window->node;
+
+	return node->depth < HUGE_LEVELS && window->count - window->files <= HUGE_AMONG_MAX &&
+	       place_size(&worker->crew->place, node->fd, window_name(window, i)) >= HUGE_DIR;
+}
+
 /* Returns false if @node has to be put back, to read the rest of it later. */
 static bool add_dirs(struct worker *worker, struct window *window, struct node *node)
 {
 	struct queue *queue = &worker->crew->queue;
 	struct node_list dirs = TAILQ_HEAD_INITIALIZER(dirs);
+	struct node_list huge = TAILQ_HEAD_INITIALIZER(huge);
 	bool deep = node->parent && !queue_count_fd(queue, 0);
 	bool full = queue_is_full(queue);
 	unsigned count = 0;
@@ -200,7 +218,7 @@ static bool add_dirs(struct worker *worker, struct window *window, struct node *
 
 		if (deep && hoist(worker, node, name))
 			continue;
-		r = add_dir(&dirs, &count, node, name);
+		r = add_dir(is_huge(worker, window, i) ? &huge : &dirs, &count, node, name);
 		if (r < 0)
 			leave(worker, node, name, r);
 		if (full && i + 1 < window->count) {
@@ -208,6 +226,7 @@ static bool add_dirs(struct worker *worker, struct window *window, struct node *
 			break;
 		}
 	}
+	TAILQ_CONCAT(&dirs, &huge, link); /* who comes last is taken first */
 	if (count)
 		queue_add(queue, worker->id, node, &dirs, count);
 	return !(full && count);

@@ -120,7 +120,7 @@ table() { # TOOL...
     printf '\n|---|'
     printf -- '---|%.0s' "$@"
     echo
-    cut -f1 "$raw" | awk '!seen[$0]++' | while read -r case; do spread "$case" "$@"; done
+    cut -f1 "$raw" | sort -u | while read -r case; do spread "$case" "$@"; done
 }
 
 plot() { # bars of the medians' ratio to rm -rf, one group a case

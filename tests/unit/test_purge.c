@@ -22,7 +22,7 @@
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 
-enum { MEMORY_MAX_KB = 8 << 10 };
+enum { MEMORY_MAX_KB = 8 << 10, HUGE = 20000 };
 
 #if defined(__SANITIZE_ADDRESS__)
 static const bool sanitized = true;
@@ -315,6 +315,35 @@ static void test_what_frees_most_goes_first(void)
 	check_goes_first(PURGE_FIRST_INODES, snapshots, content);
 }
 
+/* Whatever order the others come in. */
+static void test_what_is_huge_is_begun_first(void)
+{
+	cleanup_fd int fd = make_dir(tmp, "huge");
+	uint64_t seen = 0;
+	struct purge_options options = {
+		.max_rate = 1000, .progress = stop_at_once, .data = &seen,
+	};
+	struct purge_progress p;
+
+	for (unsigned i = 0; i < 9; i++) {
+		char name[] = { (char)('a' + i), '\0' };
+		cleanup_fd int sub = make_dir(fd, name);
+
+		make_flat(sub, i == 4 ? HUGE : 1);
+	}
+	CHECK_EQ(purge_tree(fd, &options, &p), 1);
+	for (unsigned i = 0; i < 9; i++) {
+		char name[] = { (char)('a' + i), '\0' };
+		cleanup_fd int sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		CHECK_EQ(dir_is_empty(sub), 0);
+	}
+	seen = p.entries;
+	CHECK(seen > 0);
+	CHECK_EQ(purge(fd, &p, NULL), 0);
+	CHECK_EQ(p.entries, HUGE + 8 + 9 - seen);
+}
+
 static void test_rate_is_kept(void)
 {
 	cleanup_fd int fd = make_dir(tmp, "rate");
@@ -570,6 +599,7 @@ int main(void)
 	base = tap_tmpdir(NULL);
 	tmp = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	run_all("", true);
+	RUN(test_what_is_huge_is_begun_first);
 	RUN(test_kernel_without_openat2);
 	run_all(", without openat2", true);
 	RUN(test_kernel_without_statx);
