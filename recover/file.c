@@ -101,6 +101,6 @@ int file_check_writable(const char *path)
 		return errno == ENOENT ? 0 : -errno;
 	if (statvfs(path, &fs) < 0)
 		return -errno;
-	/* Some file systems have no fixed number of inodes, and say 0 of 0. */
-	return fs.f_bfree == 0 || (fs.f_files > 0 && fs.f_ffree == 0) ? -ENOSPC : 0;
+	/* What has no fixed number of blocks or inodes says 0 of 0. */
+	return (fs.f_blocks > 0 && fs.f_bfree == 0) || (fs.f_files > 0 && fs.f_ffree == 0) ? -ENOSPC : 0;
 }
