@@ -149,9 +149,11 @@ break_litter() {
         echo '{' >half$round/config.json && : >file$round; mkdir -p /run/containerd/.containerd-recover-litter$round/x \
         /run/containerd/runc/k8s.io/none$round; : >/var/lib/cni/networks/cbr0/10.244.99.60"
 }
-break_full() { node_run dd if=/dev/zero of="$disk/junk" bs=64k 2>/dev/null || causes="no-space|logged-cause|strangers"; } # in the root, where that is the disk
+# A full disk ends the grace period of what is in quarantine.
+break_full() { purged=yes; node_run dd if=/dev/zero of="$disk/junk" bs=64k 2>/dev/null || causes="no-space|logged-cause|strangers"; } # in the root, where that is the disk
 mend_full() { node_run rm -f "$disk/junk"; }
 break_inodes() {
+    purged=yes
     node_run sh -c "mkdir -p $disk/many && cd $disk/many && seq 70000 | xargs touch" 2>/dev/null
     causes="no-inodes|logged-cause|no-space|strangers"
 }
@@ -192,7 +194,7 @@ mend_records() { until ! node_run mountpoint -q "$records" || ! node_run umount 
 # What people do before they know of the tool.
 break_wiped() {
     any_loss=yes may_lose=yes purged=yes causes="root-empty|logged-cause|degraded"
-    pick all all aside meta snapshots cri && say "by hand: $picked"
+    pick all all aside meta snapshots cri && wiped=$picked && say "by hand: $picked"
     case $picked in
     all) node_run sh -c "rm -rf $node_data/*" ;;
     aside) node_run sh -c "mkdir -p $node_data/../by-hand/$round && mv $node_data/io.* $node_data/../by-hand/$round/" ;;
@@ -200,6 +202,13 @@ break_wiped() {
     snapshots) node_run rm -rf "$snapshots" ;;
     cri) node_run rm -rf "$cri_dir" ;;
     esac
+}
+# containerd serves without them, and can make no pod.
+mend_wiped() {
+    [ "$wiped" = snapshots ] || return
+    any_loss=yes may_lose=yes nows=$((nows + 1))
+    node_run timeout 120 containerd-recover now --yes --force >>"$NODE/by-hand" 2>&1
+    node_until 30 settled
 }
 break_nothing() { :; }
 
