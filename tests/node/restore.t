@@ -112,6 +112,13 @@ like "and it says what to do" "$said" "data root $root, in whose place it would 
 node_run sh -c "mv $root-away $root; systemctl start containerd"
 
 node_run systemctl stop containerd
+# A containerd that somebody started by hand, say: nothing is moved under it.
+node_hold other "$root/io.containerd.metadata.v1.bolt/meta.db" sleep 3
+said=$(node_run containerd-recover restore --yes "$id" 2>&1)
+is "somebody has the root that stands: it is not put back" $? 1
+like "somebody has the root that stands: it says so" "$said" "still holds meta.db"
+is "somebody has the root that stands: the old tree is where it was" "$(node_tree "$root.quarantine/$id/root")" "$(cat "$NODE/tree")"
+node_run systemctl stop containerd
 ok "restore" node_run containerd-recover restore --yes "$id"
 node_run systemctl stop containerd
 # containerd itself, once started, writes new status files, and removes the
@@ -189,6 +196,10 @@ like "a dry run too" "$(purge --dry-run --yes "$id")" "$id .*not purged while it
 purge --yes --urgent "$id" >"$NODE/said"
 is "what is in use is not purged" $? 3
 like "and it says by whom" "$(cat "$NODE/said")" "$id is in use and is not purged: $used"
+said=$(node_run containerd-recover restore --yes "$id" 2>&1)
+is "nor is it put back" $? 1
+like "for the same reason" "$said" "$id is in use and cannot be restored: $used"
+ok "with containerd left alone" node_is_active
 node_policy '[quarantine]' 'grace = 0'
 node_run systemctl restart containerd-recover-purge
 purge_is_over() { [ "$(node_property ActiveState containerd-recover-purge)" = inactive ]; }

@@ -20,6 +20,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/elsewhere.h"
 #include "scanners/metadata.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/processes.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/world.h"
@@ -109,6 +110,23 @@ static void test_every_record_speaks_for_its_pod(void)
 		CHECK(json_object_get(known.ids, metadata.sandboxes[i].id));
 }
 
+/* Its container runs, under a sandbox that is not to be ended with all that is in it. */
+static void test_a_container_speaks_for_a_sandbox_without_a_record(void)
+{
+	cleanup_known struct known known = { 0 };
+	json_t *value;
+	const char *id;
+	size_t lost = 0;
+
+	begin();
+	world_run("LC_ALL=C sed -i 's/\"SandboxID\":\"..../\"SandboxID\":\"zzzz/g' " META);
+	CHECK_EQ(known_read(&config, &known), 0);
+	CHECK_EQ(known.source, KNOWN_METADATA);
+	json_object_foreach(known.ids, id, value)
+		lost += strncmp(id, "zzzz", 4) == 0;
+	CHECK(lost > 0);
+}
+
 static int listen_at(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -163,7 +181,7 @@ static struct orphans_result sweep(enum known_source from, const char *id, int64
 static void put_bundles(void)
 {
 	begin();
-	world_run("mkdir -p " BUNDLES "/." HALF "/rootfs " BUNDLES "/.other " BUNDLES "/" HALF " "
+	world_run("mkdir -p " BUNDLES "/." HALF "/rootfs " BUNDLES "/.other " BUNDLES "/" HALF " " BUNDLES "/x" HALF " "
 		  TASKS "/moby/." HALF " /var/lib/precious");
 	world_run("mount -t tmpfs none " BUNDLES "/." HALF "/rootfs && touch " BUNDLES "/." HALF "/rootfs/file && "
 		  "ln -s /var/lib/precious " BUNDLES "/." HALF "/work && touch /var/lib/precious/file");
@@ -171,8 +189,8 @@ static void put_bundles(void)
 
 static bool half_is_there(void)
 {
-	CHECK(world_has(BUNDLES "/.other") && world_has(BUNDLES "/" HALF) && world_has(TASKS "/moby/." HALF));
-	CHECK(world_has("/var/lib/precious/file"));
+	CHECK(world_has(BUNDLES "/.other") && world_has(BUNDLES "/" HALF) && world_has(BUNDLES "/x" HALF));
+	CHECK(world_has(TASKS "/moby/." HALF) && world_has("/var/lib/precious/file"));
 	return world_has(BUNDLES "/." HALF);
 }
 
@@ -204,6 +222,31 @@ static void test_half_deleted_bundles(void)
 		CHECK_EQ(half_is_there(), !cases[i].found || cases[i].dry);
 		(void)umount2(BUNDLES "/." HALF "/rootfs", MNT_DETACH);
 	}
+}
+
+static void test_a_bundle_that_cannot_go_is_named(void)
+{
+	put_bundles();
+	fault_arm("unlinkat", 1, EROFS);
+	CHECK_EQ(sweep(KNOWN_METADATA, NULL, 0, false, -EROFS).failed, 1);
+	CHECK(fault_fired());
+	CHECK(half_is_there());
+}
+
+/* What is mounted would not be told from what is not. */
+static void test_nothing_goes_without_the_mount_table(void)
+{
+	int fd;
+
+	put_bundles();
+	CHECK_EQ(tap_shell("mkdir -p " SNAPSHOTS "/9001"), 0);
+	fd = listen_at("/run/not-to-be-opened");
+	CHECK_EQ(mount("/run/not-to-be-opened", "/proc/self/mountinfo", NULL, MS_BIND, NULL), 0);
+	(void)sweep(KNOWN_METADATA, NULL, 0, false, -ENXIO);
+	CHECK_EQ(umount2("/proc/self/mountinfo", MNT_DETACH), 0);
+	CHECK(half_is_there() && world_has(SNAPSHOTS "/9001"));
+	CHECK_EQ(umount2(BUNDLES "/." HALF "/rootfs", MNT_DETACH), 0);
+	(void)close(fd);
 }
 
 /* ---- directories of snapshots ---- */
@@ -252,6 +295,7 @@ static void test_unknown_snapshots(void)
 	CHECK_EQ(result.waiting, 1);
 	CHECK_EQ(result.failed, 0);
 	CHECK(!unknown_stays() && world_has(ASIDE "/9001"));
+	world_run("test $(stat -c %a " ASIDE ") = 700");
 	CHECK_EQ(others(), known + 4);
 
 	/* One of the same number that waits already is not buried. */
@@ -412,8 +456,11 @@ int main(void)
 		return 0;
 	RUN(test_records_of_a_containerd_that_is_down);
 	RUN(test_every_record_speaks_for_its_pod);
+	RUN(test_a_container_speaks_for_a_sandbox_without_a_record);
 	RUN(test_somebody_answers);
 	RUN(test_half_deleted_bundles);
+	RUN(test_a_bundle_that_cannot_go_is_named);
+	RUN(test_nothing_goes_without_the_mount_table);
 	RUN(test_unknown_snapshots);
 	RUN(test_snapshots_that_stay);
 	RUN(test_mounted_snapshots_stay);

@@ -101,6 +101,9 @@ static void test_what_is_said_of_it(void)
 	json_decref(outage);
 	outage = outage_read("other.service");
 	CHECK(!outage);
+	CHECK_EQ(tap_shell("echo '{\"command\":\"now\",\"pid\":1}' >" MARK), 0);
+	outage = outage_read(UNIT);
+	CHECK(!outage);
 	outage_forget(UNIT);
 }
 
@@ -132,9 +135,9 @@ static void test_no_mark_is_left_by_a_failure(void)
 			outage_end(UNIT, &fd);
 			break;
 		}
-		CHECK(fd < 0 && !is_marked());
+		CHECK(fd < 0);
+		CHECK_EQ(tap_shell("test -z \"$(ls -A " RUN_PATH ")\""), 0);
 	}
-	CHECK_EQ(tap_shell("test -z \"$(ls -A " RUN_PATH ")\""), 0);
 }
 
 /* ---- whoever waits ---- */
@@ -166,6 +169,8 @@ static void test_one_that_ends_and_one_that_is_killed(void)
 {
 	static const int ends[] = { 0, 1 };
 
+	CHECK_EQ(outage_wait(UNIT), 0);
+	CHECK(rmdir(RUN_PATH) == 0);
 	CHECK_EQ(outage_wait(UNIT), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		int ready[2];
