@@ -209,6 +209,23 @@ echo theirs >"$base/a/.x.containerd-recover-keep/data"
 refused "a stranger's directory under the temporary name" "somebody else" "$id" --to "$base/a/x"
 ln -s "$base/a/file" "$base/a/.y.tar.containerd-recover-keep"
 refused "a link under the temporary name" "somebody else" "$id" --to "$base/a/y.tar"
+# Ours are files of root's alone with one name, and directories with a mark.
+temporary=$base/a/.z.tar.containerd-recover-keep
+echo theirs >"$temporary"
+chmod 644 "$temporary"
+refused "a stranger's file under the temporary name" "somebody else" "$id" --to "$base/a/z.tar"
+chmod 600 "$temporary"
+ln "$temporary" "$base/a/z"
+refused "one that has another name, too" "somebody else" "$id" --to "$base/a/z.tar"
+rm "$temporary"
+mkdir "$temporary"
+refused "a directory where there was to be an archive" "somebody else" "$id" --to "$base/a/z.tar"
+mkdir "$base/a/.z.containerd-recover-keep"
+touch "$base/a/.z.containerd-recover-keep/mark"
+chown 1234 "$base/a/.z.containerd-recover-keep"
+rm "$base/a/z"
+refused "a marked directory of another user's" "somebody else" "$id" --to "$base/a/z"
+rm -r "$base/a"/.z*
 keep "$id" >/dev/null 2>&1
 is "without --to it is wrong usage" "$?" 2
 keep "$id" --pod nonsense --to "$base/a/x" >/dev/null 2>&1
@@ -274,6 +291,14 @@ is "interrupted: status" "$?" 1
 like "interrupted: it says so" "$(cat "$base/slow")" "stopped; nothing is left of it"
 fails "interrupted: and nothing is left" begun
 fails "nor is the copy there" test -e "$base/a/slow"
+slow
+mkdir "$base/a/slow"
+made=$(stat -c %i "$base/a/slow")
+kill -CONT "$pid"
+wait "$pid"
+is "a directory of that name made meanwhile: status" "$?" 1
+is "a directory of that name made meanwhile: it stays" "$(stat -c %i "$base/a/slow")" "$made"
+rmdir "$base/a/slow"
 slow
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null

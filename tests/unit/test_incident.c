@@ -116,6 +116,87 @@ static void test_nothing_is_moved_under_a_running_containerd(void)
 	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
 }
 
+/* Whether the cure is still called for is to be decided anew; of two, for the first. */
+static void test_one_that_is_begun_is_handed_back(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = NONE;
+
+	world_begin();
+	for (int i = 0; i < 2; i++) {
+		begin(&place, &ticket);
+		ticket_done(&ticket);
+		data_root_done(&place);
+	}
+	CHECK_EQ(mend(&begun), 1);
+	CHECK(begun.fd >= 0 && ticket_state(&begun) == TICKET_BEGUN && world_has(META));
+	world_run("test $(ls " JAIL " | wc -l) = 1");
+}
+
+/* What is done is done: neither is it moved again, nor taken back, nor booked twice. */
+static void test_what_is_finished_is_left(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = NONE;
+	int lock;
+
+	world_begin();
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	ticket_done(&ticket);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK_EQ(mend(&begun), 0);
+	world_run("test $(grep -c quarantine " RECORDS_PATH "/history) = 1");
+
+	/* Put back, and in use since. */
+	world_begin();
+	data_root_done(&place);
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	data_root_done(&place);
+	CHECK_EQ(data_root_open(ROOT, &place), 0);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_RESTORE), 0);
+	CHECK_EQ(quarantine_restore(&place, &ticket), 0);
+	ticket_done(&ticket);
+	lock = open(META, O_RDONLY | O_CLOEXEC);
+	CHECK_EQ(flock(lock, LOCK_EX), 0);
+	CHECK_EQ(mend(&begun), 0);
+	(void)close(lock);
+	CHECK(world_has(META) && world_has(JAIL));
+
+	/* Being deleted, its root gone already. */
+	world_begin();
+	data_root_done(&place);
+	begin(&place, &ticket);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_PURGE), 0);
+	ticket_done(&ticket);
+	world_run("rm -r " JAIL "/*/root");
+	CHECK_EQ(mend(&begun), 0);
+	world_run("test -e " JAIL "/*/manifest.json && ! grep undo " JAIL "/*/stages");
+}
+
+static void test_a_smaller_remedy_is_not_gone_on_with(void)
+{
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = NONE;
+
+	world_begin();
+	begin(&place, &ticket);
+	CHECK_EQ(stage_begin(&ticket.stages, STAGE_DEFER), 0);
+	ticket_done(&ticket);
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(world_has(META));
+	world_run("grep -q 'done defer' " JAIL "/*/stages");
+	/* What a run that was killed in the making left goes. */
+	world_run("rm " JAIL "/*/manifest.json");
+	CHECK_EQ(mend(&begun), 0);
+	CHECK(!world_has(JAIL) && world_has(META));
+}
+
 /* Somebody looks at the ticket just now: it is waited for, not passed over. */
 static void test_an_unfinished_ticket_in_use_is_not_passed_over(void)
 {
@@ -536,6 +617,9 @@ int main(void)
 		return 0;
 	RUN(test_undone_without_a_record);
 	RUN(test_nothing_is_moved_under_a_running_containerd);
+	RUN(test_one_that_is_begun_is_handed_back);
+	RUN(test_what_is_finished_is_left);
+	RUN(test_a_smaller_remedy_is_not_gone_on_with);
 	RUN(test_an_unfinished_ticket_in_use_is_not_passed_over);
 	RUN(test_no_quarantine_is_begun_beside_an_unfinished_one);
 	RUN(test_a_ticket_of_a_root_that_is_gone_is_taken_back);

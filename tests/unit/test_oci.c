@@ -119,6 +119,9 @@ static void test_flipped_byte(void)
 	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
 	CHECK_EQ(oci_verify_blob(store, &oci.blobs[2], NULL, NULL), -EBADMSG);
 	CHECK_EQ(oci_verify_blob(store, &oci.blobs[3], NULL, NULL), 0);
+	CHECK_EQ(salvage_blobs_verify(store, &oci, NULL, NULL, &problem), -EBADMSG);
+	CHECK(strstr(problem, image.layer[0]) != NULL);
+	free(problem);
 }
 
 static void test_index_of_platforms(void)
@@ -334,12 +337,14 @@ static void test_what_others_may_write_is_not_linked(void)
 	struct image image;
 
 	put_image("others", &image);
-	CHECK_EQ(fchmodat(store, image.layer[0] + 7, 0666, 0), 0);
+	CHECK_EQ(fchmodat(store, image.layer[0] + 7, 0602, 0), 0);
+	CHECK_EQ(fchmodat(store, image.config + 7, 0620, 0), 0);
 	if (geteuid() == 0)
 		CHECK_EQ(fchownat(store, image.layer[1] + 7, 1, 1, 0), 0);
 	read_and_verify(&image, &oci);
 	salvage_blobs_link(store, new_store, &oci);
 	CHECK_EQ(inode_in(new_store, image.layer[0]), 0);
+	CHECK_EQ(inode_in(new_store, image.config), 0);
 	CHECK(geteuid() != 0 || inode_in(new_store, image.layer[1]) == 0);
 	CHECK(geteuid() != 0 || inode_in(new_store, image.manifest) != 0);
 }
