@@ -50,6 +50,7 @@ static void test_a_severity_in_front_of_the_name(void)
 		{ "Nov 23 10:15:01 sw1 info containerd[5]: x\n", "b" },
 		{ "Nov 23 10:15:01 sw1 daemon.error5 containerd[5]: x\n", "b" },
 		{ "Nov 23 10:15:01 INFO containerd[5]: x\n", "c" },
+		{ "Nov 23 10:15:01 20 6 containerd[5]: x\n", "b" },
 	};
 
 	check_rows(rows, ARRAY_SIZE(rows));
@@ -171,6 +172,41 @@ static void test_a_message_of_several_lines(void)
 	check_rows(rows, ARRAY_SIZE(rows));
 }
 
+/* PID 1, and its child before it became containerd, about this unit and about others. */
+static void test_who_is_systemd(void)
+{
+	static const struct row rows[] = {
+		{ "Nov 23 10:15:01 n systemd[1]: containerd.service: x\n", "y" },
+		{ "Nov 23 10:15:01 n init.scope[1]: containerd.service: x\n", "y" },
+		{ "Nov 23 10:15:01 n (ntainerd)[4]: containerd.service: x\n", "y" },
+		{ "Nov 23 10:15:01 n (etcd)[4]: etcd.service: x\n", "o" },
+		{ "Nov 23 10:15:01 n systemd[1]: etcd.service: x of containerd\n", "o" },
+		{ "Nov 23 10:15:01 n systemd[1]: cri-containerd-a1.scope: x\n", "o" },
+		{ "Nov 23 10:15:01 n systemd[1]: etcd.service: x, containerd.service: y\n", "y" },
+	};
+
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
+/* A stream without names is containerd's only where nobody else is heard, first or last. */
+static void test_a_stream_without_names(void)
+{
+	static const struct row rows[] = {
+		{ OWN "\nx\n", "cc" },
+		{ "x\n", "b" },
+		{ "level=info msg=\"API listen on x\"\n" OWN "\n", "bb" },
+		{ OWN "\nlevel=info msg=\"API listen on x\"\n", "bb" },
+		{ "E1123 10:15:01.003123    1234 a.go:2356] x\n" OWN "\n", "bb" },
+		{ "E11233 10:15:01.003123    1234 a.go:2356] x\n" OWN "\n", "cc" },
+		{ "E1123 10:15:01.003123    1234 a.go] x\n" OWN "\n", "cc" },
+		{ "X1123 10:15:01.003123    1234 a.go:2356] x\n" OWN "\n", "cc" },
+		{ "github.com/docker/docker/daemon.x(0x1)\n" OWN "\n", "bb" },
+		{ "example.org/a/b.x(0x1)\n" OWN "\n", "bb" },
+	};
+
+	check_rows(rows, ARRAY_SIZE(rows));
+}
+
 static void test_a_wrapper_beside_containerd_is_a_script(void)
 {
 	static const struct row rows[] = {
@@ -266,6 +302,8 @@ int main(void)
 	RUN(test_a_long_export_begins_at_an_entry);
 	RUN(test_what_continues_a_verbose_field);
 	RUN(test_a_message_of_several_lines);
+	RUN(test_who_is_systemd);
+	RUN(test_a_stream_without_names);
 	RUN(test_a_wrapper_beside_containerd_is_a_script);
 	RUN(test_a_host_that_is_named_as_a_program);
 	RUN(test_the_catalog);

@@ -232,6 +232,9 @@ static void test_a_last_start_that_systemd_calls_started(void)
 	CHECK_EQ(judge(BEGUN STARTED PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_QUARANTINE);
 	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN).verdict, SIGNATURE_QUARANTINE);
 	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN STARTED ENDED).verdict, SIGNATURE_QUARANTINE);
+	/* What another process says in the last one is no other cause of it. */
+	CHECK_EQ(judge(BEGUN PANIC("1") ENDED BEGUN "Nov 23 10:15:01 n etcd[7]: panic: invalid page type: 0: 0\n").verdict,
+		 SIGNATURE_QUARANTINE);
 	/* What the failed one was called is not in the log. */
 	CHECK_EQ(judge(PANIC("1") ENDED BEGUN STARTED).verdict, SIGNATURE_UNDECIDED);
 	CHECK_EQ(judge(BUSY ENDED BEGUN STARTED).verdict, SIGNATURE_PARTIAL);
@@ -325,6 +328,8 @@ static void test_an_ignored_command_is_no_cause(void)
 }
 
 #define NAMELESS "panic: invalid page type: 0: 0\n"
+#define OPENING "level=info msg=\"loading plugin\" id=io.containerd.metadata.v1.bolt\n"
+#define BOLT_FRAME "go.etcd.io/bbolt.(*DB).x(0x1)\n"
 #define OWN_FRAMES "go.etcd.io/bbolt.(*DB).x(0x1)\ngithub.com/containerd/containerd/services/server.New(0x1)\n"
 #define DOCKERD "Nov 23 10:15:01 n dockerd[7]: "
 #define UNDER_IT "                              " /* as wide */
@@ -380,6 +385,7 @@ static void test_who_panics(void)
 		{ "2026-11-23T10:15:01.1Z Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", true },
 		{ "2026-11-23T10:15:01.1Z Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\n", false },
 		{ "2026-11-23T10:15:01.1Z Nov 23 10:15: n containerd[1]: panic: invalid page type: 0: 0\n", false },
+		{ "2026-11-23T10:15:01.1Z Non 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", false },
 		{ "2026-11-23T10:15:01.1Z Nov 233 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\n", false },
 		{ "    \"Nov 23 10:15:01 n containerd[1]: panic: invalid page type: 0: 0\",\n", true },
 		{ "    \"Nov 23 10:15:01 n etcd[1]: panic: invalid page type: 0: 0\",\n", false },
@@ -412,6 +418,11 @@ static void test_who_panics(void)
 		  "containerd/server/server.go:1 +0x1\"}\n", false },
 		{ "{\"_COMM\":\"dockerd\",\"_PID\":\"7\",\"MESSAGE\":\"panic: invalid page type: 0: 0\\n"
 		  "containerd/server/server.go:1 +0x1\"}\n", true },
+		/* without a name, the words right before it must be containerd's about the file */
+		{ OPENING NAMELESS BOLT_FRAME, true },
+		{ OPENING "level=info msg=\"x\"\n" NAMELESS BOLT_FRAME, true },
+		{ OPENING "And my other service:\n" NAMELESS BOLT_FRAME, false },
+		{ OPENING NAMELESS, false },
 		/* a stack that does not run is not the one that panics */
 		{ NAMELESS "goroutine 7 [running]:\n" OWN_FRAMES, true },
 		{ NAMELESS "goroutine 7 [running, locked to thread]:\n" OWN_FRAMES, true },
@@ -502,6 +513,27 @@ static void test_whose_reason_it_is(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		if (!CHECK_EQ(judge(cases[i].log).verdict == SIGNATURE_QUARANTINE, cases[i].quarantine))
+			printf("# %s", cases[i].log);
+}
+
+#define NIL "panic: runtime error: invalid memory address or nil pointer dereference\n"
+#define STORE "github.com/containerd/containerd/pkg/cri/store/container.x(0x1)\n"
+
+/* Only containerd's own nil pointer, and only in CRI's store, is a stored status. */
+static void test_whose_status_it_is(void)
+{
+	static const struct {
+		const char *log;
+		enum signature signature;
+	} cases[] = {
+		{ NIL "goroutine 1 [running]:\n" STORE, SIGNATURE_CRI_STATUS_PANIC },
+		{ "Nov 23 10:15:01 n etcd[7]: " NIL "Nov 23 10:15:01 n etcd[7]: " STORE, SIGNATURE_OTHER_PROCESS },
+		{ "panic: close of closed channel\ngoroutine 1 [running]:\n" STORE, SIGNATURE_PANIC },
+		{ NIL "goroutine 1 [running]:\ngithub.com/containerd/containerd/services/server.New(0x1)\n", SIGNATURE_PANIC },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (!CHECK_EQ(judge(cases[i].log).signature, cases[i].signature))
 			printf("# %s", cases[i].log);
 }
 
@@ -654,6 +686,7 @@ int main(void)
 	RUN(test_who_panics);
 	RUN(test_who_ended_a_start_without_checkpoints);
 	RUN(test_whose_reason_it_is);
+	RUN(test_whose_status_it_is);
 	RUN(test_systemd_given_apart);
 	RUN(test_evidence_is_the_deciding_line);
 	RUN(test_an_empty_log_decides_nothing);

@@ -525,6 +525,12 @@ static void test_ids_are_unique_and_the_last_rule_matches_always(void)
 				       triage_rules[i].kind == RULE_ROOT_CAUSE || triage_rules[i].kind == RULE_NONE));
 	}
 	CHECK(triage_rules[triage_rule_count - 1].matches(&nothing));
+	for (size_t i = 0; i < triage_rule_count; i++) {
+		const struct rule *rule = &triage_rules[i];
+
+		if (!CHECK(rule->why && rule->change && rule->verdict && !strchr(rule->verdict, ' ')))
+			printf("# %s\n", rule->id);
+	}
 }
 
 static void test_facts_survive_json(void)
