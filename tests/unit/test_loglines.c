@@ -88,6 +88,7 @@ static void test_objects(void)
 		{ "\x1e{\"_COMM\":\"etcd\",\"MESSAGE\":\"" FATAL_JSON "\"}\n", "o" },
 		{ "data: {\"_COMM\":\"etcd\",\"MESSAGE\":\"" FATAL_JSON "\"}\n", "o" },
 		{ "data: {\"_COMM\":\"containerd\",\"_PID\":\"7\",\"MESSAGE\":\"x\"}\n", "c" },
+		{ "{\"msg\":\"Failed to run CRI service\"}\n", "o" },
 		/* bytes that are no UTF-8, and an end that is missing */
 		{ "{\"X\":\"\xff\",\"_COMM\":\"etcd\",\"MESSAGE\":\"" FATAL_JSON "\"}\n", "o" },
 		{ "{\"X\":\"\xff\",\"_COMM\":\"containerd\",\"_PID\":\"7\",\"MESSAGE\":\"x\"}\n", "c" },
@@ -211,6 +212,8 @@ static void test_a_wrapper_beside_containerd_is_a_script(void)
 {
 	static const struct row rows[] = {
 		{ "Nov 23 10:15:01 n sh[7]: " OWN "\n", "c" },
+		{ "Nov 23 10:15:01 n sh[7]: " OWN "\nNov 23 10:15:01 n sh[8]: x\n", "co" },
+		{ "Nov 23 10:15:01 n sh[7]: " OWN "\nNov 23 10:15:01 n cron[7]: x\n", "co" },
 		{ "Nov 23 10:15:01 n sh[7]: " OWN "\nNov 23 10:15:01 n containerd[1]: x\n", "oc" },
 	};
 

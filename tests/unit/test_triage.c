@@ -102,6 +102,8 @@ static void test_shims_come_before_a_fresh_root(void)
 	f.shims.dead = 0;
 	CHECK_STR(rule_of(&f), "hung-shims-kept"); /* and no fresh root, which would kill all */
 	CHECK_EQ(triage(&f).steps, 0);
+	f.shims.hung = 0;
+	CHECK(strcmp(rule_of(&f), "hung-shims-kept") != 0);
 	f = stuck();
 	f.shims.looked = false; /* the last start did not time out */
 	CHECK_STR(rule_of(&f), "bloat-loop");
