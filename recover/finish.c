@@ -227,7 +227,8 @@ static int finish_once(const struct cli *cli, bool *ret_worked)
 	if (r < 0)
 		return r;
 	r = finish_all(&config, &policy, &place, ret_worked);
-	if (r == 0 && prune(&place, &policy) < 0)
+	/* By another root's quarantines it is not known whose records are still needed. */
+	if (r == 0 && !cli->paths.root && prune(&place, &policy) < 0)
 		log_warning("the records of old incidents could not be deleted");
 	/* Whatever an old quarantine still lacks. */
 	if (policy.salvage_keep_archive && place.root_fd >= 0)

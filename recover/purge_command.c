@@ -321,6 +321,15 @@ static void note_finish(const struct purge_run *run, const char *id)
 			 "node is given back, at containerd's next start or by `containerd-recover finish`", id);
 }
 
+/* By another root's quarantines it is not known whose records are still needed. */
+static void prune(const struct purge_run *run, int records_fd)
+{
+	if (run->policy_invalid || run->cli->paths.root)
+		return;
+	if (report_prune_old(run->place, records_fd, &run->policy) < 0)
+		log_warning("the records of old incidents could not be deleted");
+}
+
 static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tree_locks *locks)
 {
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
@@ -338,8 +347,8 @@ static int purge_ticket(struct purge_run *run, struct ticket *ticket, struct tre
 	r = ticket_retire(run->place, ticket, records_fd);
 	if (r == 0)
 		r = history_append(records_fd, run->config->unit, "purge", ticket->id, "done");
-	if (r == 0 && !run->policy_invalid && report_prune_old(run->place, records_fd, &run->policy) < 0)
-		log_warning("the records of old incidents could not be deleted");
+	if (r == 0)
+		prune(run, records_fd);
 	return r;
 }
 

@@ -411,6 +411,28 @@ static void test_a_manifest_of_a_root_that_is_gone(void)
 	CHECK(is_gone(&q));
 }
 
+/* Only who looks at containerd's own root knows which of its quarantines are still there. */
+static void test_records_are_not_pruned_by_another_root(void)
+{
+	const char *record = RECORDS_PATH "/report-20010101T000000Z-1a2b.json";
+	char *finish[] = { (char *)"finish", (char *)"--root=" ROOT, NULL };
+	struct made q;
+
+	begin(&q, KEPT);
+	CHECK_EQ(tap_shell("mkdir -p " RECORDS_PATH " && echo {} >%s", record), 0);
+	CHECK_EQ(purge("--root=" ROOT, "--yes", q.id), EXIT_OK);
+	CHECK(is_gone(&q));
+	CHECK_EQ(finish_command(2, finish), EXIT_OK);
+	CHECK(world_has(record));
+	CHECK_EQ(finish_command(1, finish), EXIT_OK);
+	CHECK(!world_has(record));
+
+	CHECK_EQ(tap_shell("echo {} >%s", record), 0);
+	make(&q, NULL, true);
+	CHECK_EQ(purge("--yes", q.id, NULL), EXIT_OK);
+	CHECK(is_gone(&q) && !world_has(record));
+}
+
 static void test_what_cannot_go_is_gone_on_with(void)
 {
 	cleanup_free char *manifest = NULL;
@@ -618,6 +640,7 @@ int main(void)
 	RUN(test_in_a_mount_point);
 	RUN(test_a_manifest_outlives_its_data);
 	RUN(test_a_manifest_of_a_root_that_is_gone);
+	RUN(test_records_are_not_pruned_by_another_root);
 	RUN(test_what_cannot_go_is_gone_on_with);
 	RUN(test_the_interim_goes_too);
 	RUN(test_nothing_goes_unrecorded);
