@@ -146,6 +146,9 @@ like "used TCP port: plan names the page that says more" "$(plan)" "By hand: $pa
 is "used TCP port: no quarantine" "$(node_quarantines)" ""
 is "used TCP port: the root is the same" "$(stat -c %i "$(node_path "$root")")" "$inode"
 node_run systemctl stop containerd
+# What containerd began to clear away, its shims' processes end by themselves.
+all_cleared() { [ "$(look | grep -c '^process .* delete ')" = 0 ]; }
+node_until 20 all_cleared
 unchanged "used TCP port" ""
 node_run systemctl stop listener
 node_run systemctl start containerd
