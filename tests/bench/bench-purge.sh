@@ -103,8 +103,8 @@ spread() { # CASE TOOL...: a row: median seconds (spread), times rm -rf
         $1 == want { v[$2, n[$2]++] = $3 }
         function median(t) { return n[t] % 2 ? v[t, (n[t] - 1) / 2] : (v[t, n[t] / 2] + v[t, n[t] / 2 - 1]) / 2 }
         END {
-            printf "| %s |", want
             k = split(tools, t, "\t")
+            printf "| %s (%d) |", want, n[t[1]]
             for (i = 1; i < k; i++) {
                 if (!n[t[i]]) { printf " – |"; continue }
                 m = median(t[i])
@@ -326,7 +326,7 @@ cat <<END
 
 $entries entries (seed 1: loose git objects, Python packages, Go build cache, a flat directory with a quarter of all, a chain
 2,000 deep), $(nproc) CPUs, Linux $(uname -r | cut -d- -f1), loop-mounted images with direct I/O, interleaved rounds
-($rounds; of the million ${BENCH_MILLION_ROUNDS:-1}), medians and spread.
+(how many is in brackets), medians and spread.
 Of the processor time the hypervisor took $(cut -f4 "$raw" | sort -n | awk '{ v[NR] = $1 } END { printf "%.0f %% (median; at most %.0f %%)", v[int((NR + 1) / 2)], v[NR] }') for others.
 
 $(table "${peers[@]}" purge)
