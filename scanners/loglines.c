@@ -560,14 +560,16 @@ static bool is_export(const char *text, size_t size)
 	return newline && is_verbose_head(text, (size_t)(newline - text));
 }
 
-/* Does @text stand under the message of the line before, as what continues it does? */
-static bool is_under(const struct log *log, const char *text, uint32_t *column)
+/* Does the line @text stand under the message of the one before, as what continues it does? */
+static bool is_under(const struct log *log, const char *text, size_t length, uint32_t *column)
 {
-	uint32_t last = log->count > 0 ? log->lines[log->count - 1].column : 0;
+	uint32_t last = log->count > 0 ? log->lines[log->count - 1].column : 0, indent = 0;
 
 	if (last > 0)
 		*column = last;
-	if (strspn(text, " ") < *column)
+	while (indent < length && indent < *column && text[indent] == ' ')
+		indent++;
+	if (indent < *column)
 		*column = 0;
 	return *column > 0;
 }
@@ -596,7 +598,7 @@ int log_add_text(struct log *log, const char *text, size_t size)
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
-		const char *object = is_under(log, text, &column) ? NULL : object_in(text, length);
+		const char *object = is_under(log, text, length, &column) ? NULL : object_in(text, length);
 		int r = object ? add_journal_json(log, object, (size_t)(text + length - object)) : 0;
 
 		if (r == 0)

@@ -1,5 +1,7 @@
 /* Whose a line is, and what of it is said by itself. */
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/loglines.h"
@@ -296,6 +298,34 @@ static void test_a_clock_that_is_set_back(void)
 	}
 }
 
+/* Cut off at every byte, with nothing behind it, not even an end. */
+static void test_nothing_is_read_behind_the_end(void)
+{
+	static const char *const texts[] = {
+		"Nov 23 10:00:00 n containerd[1]: x\n                                   {\"a\": 1}\n                    ",
+		"{\"MESSAGE\": \"x\", \"_PID\": \"1\", \"_COMM\": \"containerd\"}\nn: {\"msg\": \"x\", \"level\": \"info\"}",
+		"__CURSOR=x\n_COMM=containerd\nMESSAGE\n\3\n_PID=1\nMESSAGE=a\\\"b\n\n_COMM=etcd\n",
+		"Mon 2026-11-23 10:00:00.1 UTC [s=1;i=1]\n    _COMM=containerd\n    MESSAGE=x\n            y\n",
+		"10.0.0.2: kern: warning: [2026-11-25T22:17:21.003Z]: I/O error\ndaemon: err: [2026-11-25T22:17:21.003Z]: x",
+		"Nov 23 10:15:01 sw1 daemon.err containerd[5]: panic: x\\\\\"y\\n\ngoroutine 1 [running]:\nmain.x()\n\t/x.go:1",
+	};
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (!CHECK(memory != MAP_FAILED))
+		return;
+	CHECK_EQ(mprotect(memory + page, page, PROT_NONE), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		for (size_t size = 0; size <= strlen(texts[i]); size++) {
+			cleanup_free char *got = NULL;
+
+			memcpy(memory + page - size, texts[i], size);
+			got = writers(memory + page - size, size);
+			CHECK(size == 0 || got);
+		}
+	CHECK_EQ(munmap(memory, 2 * page), 0);
+}
+
 int main(void)
 {
 	RUN(test_a_severity_in_front_of_the_name);
@@ -312,5 +342,6 @@ int main(void)
 	RUN(test_the_catalog);
 	RUN(test_depth_of_quotation);
 	RUN(test_a_clock_that_is_set_back);
+	RUN(test_nothing_is_read_behind_the_end);
 	return tap_done();
 }
