@@ -318,13 +318,9 @@ static int write_new(int dirfd, const char *name, const struct evidence_options 
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_archive(fd, options);
-	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(dirfd, temporary, 0); /* ours alone */
+	r = file_commit(dirfd, temporary, name, write_archive(fd, options));
+	if (r < 0)
 		return r;
-	}
 	return fsync(dirfd) < 0 ? -errno : 0;
 }
 

@@ -55,6 +55,15 @@ static int write_new(int dirfd, const char *name, const void *data, size_t size,
 	return 0;
 }
 
+int file_commit(int dirfd, const char *temporary, const char *name, int r)
+{
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(dirfd, temporary, 0); /* ours alone; the old file stands */
+	return r;
+}
+
 int file_replace(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
 {
 	cleanup_free char *temporary = NULL;
@@ -64,13 +73,9 @@ int file_replace(int dirfd, const char *name, const void *data, size_t size, mod
 		temporary = NULL;
 		return -ENOMEM;
 	}
-	r = write_new(dirfd, temporary, data, size, mode);
-	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(dirfd, temporary, 0); /* ours alone; the old file stands */
+	r = file_commit(dirfd, temporary, name, write_new(dirfd, temporary, data, size, mode));
+	if (r < 0)
 		return r;
-	}
 	return fsync(dirfd) < 0 ? -errno : 0;
 }
 

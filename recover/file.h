@@ -17,6 +17,12 @@
 int file_replace(int dirfd, const char *name, const void *data, size_t size, mode_t mode);
 
 /*
+ * The last step of writing a file under another name: @temporary becomes @name, or
+ * goes if @r, which came of writing it, is an error. Returns @r, or a negative errno.
+ */
+int file_commit(int dirfd, const char *temporary, const char *name, int r);
+
+/*
  * The whole of a record of lines, of at most @max bytes, as dir_read_file() would
  * give it: bytes of 0, which a power cut leaves where a line should be, are ends
  * of lines. Returns 0 with @ret the caller's, to free(), or a negative errno.

@@ -51,13 +51,8 @@ static int put_locked(int run_fd, const char *name, const char *text)
 	if (fd < 0)
 		return -errno;
 	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : file_write_all(fd, text, strlen(text));
-	if (r == 0 && renameat(run_fd, temporary, run_fd, name) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(run_fd, temporary, 0); /* ours alone */
-		return r;
-	}
-	return take_fd(&fd);
+	r = file_commit(run_fd, temporary, name, r);
+	return r < 0 ? r : take_fd(&fd);
 }
 
 int outage_begin(const char *unit, const char *command)

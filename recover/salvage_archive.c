@@ -39,12 +39,9 @@ static int write_archive(int dirfd, const char *name, int store_fd,
 			   write_to_file, &fd);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlinkat(dirfd, temporary, 0); /* ours alone */
+	r = file_commit(dirfd, temporary, name, r);
+	if (r < 0)
 		return r;
-	}
 	return fsync(dirfd) < 0 ? -errno : 0;
 }
 
