@@ -30,14 +30,6 @@ static int open_file(int run_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static void remove_file(const char *unit)
-{
-	cleanup_free char *path = text_print(RUN_PATH "/%s.stopped", unit);
-
-	if (path)
-		(void)unlink(path);
-}
-
 /* Seen by its name only once we have the lock: without one it is a dead run's. */
 static int put_locked(int run_fd, const char *name, const char *text)
 {
@@ -51,6 +43,8 @@ static int put_locked(int run_fd, const char *name, const char *text)
 	if (fd < 0)
 		return -errno;
 	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : file_write_all(fd, text, strlen(text));
+	if (r == 0 && flock(run_fd, LOCK_EX) < 0) /* outage_forget() has it for an instant */
+		r = -errno;
 	r = file_commit(run_fd, temporary, name, r);
 	return r < 0 ? r : take_fd(&fd);
 }
@@ -69,9 +63,12 @@ int outage_begin(const char *unit, const char *command)
 
 void outage_end(const char *unit, int *fd)
 {
+	cleanup_fd int run_fd = *fd < 0 ? -EBADF : dir_open_path(RUN_PATH);
+	cleanup_free char *name = file_name(unit);
+
 	/* In this order: whoever waits for the lock finds the file gone. */
-	if (*fd >= 0)
-		remove_file(unit);
+	if (run_fd >= 0 && name)
+		(void)unlinkat(run_fd, name, 0); /* else the next start forgets it */
 	cleanup_close(fd);
 	*fd = -EBADF;
 }
@@ -82,30 +79,40 @@ static bool is_left_behind(int fd)
 	return flock(fd, LOCK_SH | LOCK_NB) == 0;
 }
 
+/* Returns 1 if @name is still @fd's file, 0 if another took its place, or a negative errno. */
+static int is_named(int run_fd, const char *name, int fd)
+{
+	struct stat opened, now;
+
+	if (fstat(fd, &opened) < 0 || fstatat(run_fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return opened.st_dev == now.st_dev && opened.st_ino == now.st_ino;
+}
+
 void outage_forget(const char *unit)
 {
 	cleanup_fd int run_fd = dir_open_path(RUN_PATH), fd = -EBADF;
 	cleanup_free char *name = file_name(unit);
 
 	fd = run_fd < 0 || !name ? -EBADF : open_file(run_fd, name);
-	if (fd >= 0 && is_left_behind(fd)) /* most often there is none */
-		remove_file(unit);
+	if (fd < 0 || !is_left_behind(fd)) /* most often there is none */
+		return;
+	/* A run that begins puts its own file there, but not while the directory is locked. */
+	if (flock(run_fd, LOCK_EX | LOCK_NB) == 0 && is_named(run_fd, name, fd) > 0)
+		(void)unlinkat(run_fd, name, 0); /* else the next start's preflight does */
 }
 
 /* Waits for who has the lock of the file. Returns 1 if that one left it behind. */
 static int wait_for_lock(int run_fd, const char *name)
 {
 	cleanup_fd int fd = open_file(run_fd, name);
-	struct stat locked, now;
 
 	if (fd < 0)
 		return fd;
 	while (flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR)
 			return -errno;
-	if (fstat(fd, &locked) < 0 || fstatat(run_fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return locked.st_dev == now.st_dev && locked.st_ino == now.st_ino;
+	return is_named(run_fd, name, fd);
 }
 
 int outage_wait(const char *unit)

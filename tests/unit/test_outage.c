@@ -41,15 +41,26 @@ static void end(pid_t pid)
 	CHECK_EQ(waitpid(pid, NULL, 0), pid);
 }
 
-/* A run that stops at the @n-th call that can be made to fail, or in the end; 0 of them are left. */
-static pid_t begin_and_stop(int n)
+static int begin(void)
+{
+	return outage_begin(UNIT, "now");
+}
+
+static int forget(void)
+{
+	outage_forget(UNIT);
+	return 0;
+}
+
+/* @act stops at the @n-th call that can be made to fail, or in the end; 0 of them are left. */
+static pid_t stop_in(int (*act)(void), int n)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0) {
 		fault_arm("any", n, FAULT_STOP);
-		if (outage_begin(UNIT, "now") < 0)
+		if (act() < 0)
 			_exit(1);
 		if (!fault_fired())
 			_exit(0);
@@ -67,7 +78,7 @@ static void test_a_run_is_never_seen_without_its_lock(void)
 	pid_t pid;
 	int n;
 
-	for (n = 1; (pid = begin_and_stop(n)) > 0; n++) {
+	for (n = 1; (pid = stop_in(begin, n)) > 0; n++) {
 		CHECK(!is_marked() || is_alive());
 		CHECK_EQ(kill(pid, SIGCONT), 0);
 		for (int i = 0; i < 500 && !is_alive(); i++)
@@ -122,6 +133,35 @@ static void test_a_run_at_work_is_not_forgotten(void)
 	outage_end(UNIT, &(int){ -EBADF });
 	CHECK(is_alive());
 	outage_end(UNIT, &fd);
+}
+
+/* The preflight judges the file of a run that was killed, and just then another begins. */
+static void test_a_run_that_takes_its_place_is_not_forgotten(void)
+{
+	pid_t preflight, run;
+	int n;
+
+	(void)close(begin());
+	for (n = 1; (preflight = stop_in(forget, n)) > 0; n++) {
+		run = fork();
+		if (run == 0) {
+			if (begin() < 0)
+				_exit(1);
+			for (;;)
+				(void)pause();
+		}
+		(void)usleep(50000);
+		CHECK_EQ(kill(preflight, SIGCONT), 0);
+		for (int i = 0; i < 500 && !is_alive(); i++)
+			(void)usleep(10000);
+		(void)usleep(50000);
+		CHECK(is_alive());
+		end(preflight);
+		end(run);
+		CHECK(is_marked());
+	}
+	CHECK(n > 3);
+	CHECK(!is_marked());
 }
 
 static void test_no_mark_is_left_by_a_failure(void)
@@ -243,6 +283,7 @@ int main(void)
 	RUN(test_a_run_is_never_seen_without_its_lock);
 	RUN(test_what_is_said_of_it);
 	RUN(test_a_run_at_work_is_not_forgotten);
+	RUN(test_a_run_that_takes_its_place_is_not_forgotten);
 	RUN(test_no_mark_is_left_by_a_failure);
 	RUN(test_one_that_ends_and_one_that_is_killed);
 	RUN(test_a_later_run_is_waited_for);
