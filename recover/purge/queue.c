@@ -169,7 +169,7 @@ static void wake(struct queue *queue, unsigned count)
 }
 
 void queue_add(struct queue *queue, unsigned worker, struct node *parent,
-	       struct node_list *children, unsigned count)
+	       struct node_list *children, unsigned count, bool at_once)
 {
 	struct node *node;
 
@@ -180,7 +180,9 @@ void queue_add(struct queue *queue, unsigned worker, struct node *parent,
 		TAILQ_REMOVE(children, node, link);
 		TAILQ_INSERT_HEAD(&queue->waiting[worker], node, link);
 	}
-	wake(queue, count);
+	/* Of a chain of directories each would wake somebody who finds nothing left
+	 * to take; and who is to park now takes none. */
+	wake(queue, at_once && worker < queue->target ? count - 1 : count);
 	pthread_mutex_unlock(&queue->lock);
 }
 

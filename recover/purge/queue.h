@@ -73,9 +73,12 @@ struct node *node_new(struct node *parent, const char *name);
 /* Waits for something to do. Returns false when there is nothing more, or to stop. */
 bool queue_take(struct queue *queue, unsigned worker, struct task *ret);
 
-/* Hand @children, new ones of @parent, to @worker's list. */
+/*
+ * Hand @children, new ones of @parent, to @worker's list. @at_once: it has
+ * nothing else to do, and takes one of them itself before anybody could.
+ */
 void queue_add(struct queue *queue, unsigned worker, struct node *parent,
-	       struct node_list *children, unsigned count);
+	       struct node_list *children, unsigned count, bool at_once);
 
 /* Put @node, not done with, behind the others of @worker. */
 void queue_put_back(struct queue *queue, unsigned worker, struct node *node);

@@ -147,7 +147,7 @@ static void unlink_files(struct worker *worker, struct window *window)
 		pace_took(&crew->pace, (unsigned)count, since);
 	}
 	if (dir_count)
-		queue_add(&crew->queue, worker->id, window->node, &dirs, dir_count);
+		queue_add(&crew->queue, worker->id, window->node, &dirs, dir_count, false);
 }
 
 static struct node *ancestor(struct node *node, unsigned depth)
@@ -228,7 +228,7 @@ static bool add_dirs(struct worker *worker, struct window *window, struct node *
 	}
 	TAILQ_CONCAT(&dirs, &huge, link); /* who comes last is taken first */
 	if (count)
-		queue_add(queue, worker->id, node, &dirs, count);
+		queue_add(queue, worker->id, node, &dirs, count, window->files == 0 && !window->full);
 	return !(full && count);
 }
 
