@@ -14,7 +14,7 @@
 #include "scanners/text.h"
 
 enum { OPT_ROOT = 256, OPT_STATE, OPT_CONFIG, OPT_UNIT, OPT_FORMAT, OPT_FORCE, OPT_FACTS, OPT_LAST,
-       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT,
+       OPT_URGENT, OPT_MAX_RATE, OPT_WAIT, OPT_HOST_MOUNTS, OPT_FULL, OPT_BUDGET, OPT_TOP, OPT_NCDU, OPT_LIMIT,
        OPT_POD, OPT_TO, OPT_RESULT, OPT_EXIT_STATUS };
 
 /* "-y" is one letter for three promises. */
@@ -40,6 +40,7 @@ static const struct option_row {
 	{ CLI_URGENT, { "urgent", no_argument, NULL, OPT_URGENT }, "--urgent       at full speed" },
 	{ CLI_MAX_RATE, { "max-rate", required_argument, NULL, OPT_MAX_RATE }, "--max-rate=N   entries per second at most" },
 	{ CLI_WAIT, { "wait", no_argument, NULL, OPT_WAIT }, "--wait         wait for the end of the grace period" },
+	{ CLI_HOST_MOUNTS, { "host-mounts", no_argument, NULL, OPT_HOST_MOUNTS }, "--host-mounts  in a unit's sandbox, delete where PID 1 may" },
 	{ CLI_FULL, { "full", no_argument, NULL, OPT_FULL }, "--full         everything, with its bytes, however long it takes" },
 	{ CLI_BUDGET, { "budget", required_argument, NULL, OPT_BUDGET }, "--budget=SEC   seconds to spend" },
 	{ CLI_TOP, { "top", required_argument, NULL, OPT_TOP }, "--top=N        how many to list" },
@@ -216,6 +217,9 @@ static int take_option(int option, unsigned options, struct cli *cli)
 		return 0;
 	case OPT_WAIT:
 		cli->wait = true;
+		return 0;
+	case OPT_HOST_MOUNTS:
+		cli->host_mounts = true;
 		return 0;
 	default:
 		return -EINVAL;

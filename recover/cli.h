@@ -37,11 +37,12 @@ enum cli_option {
 	CLI_YES_RELEASES = 1 << 21,   /* -y, --yes: act, not only look */
 	CLI_FORCE_HOLD = 1 << 22,     /* --force: whatever the hold file says */
 	CLI_SYSTEMD = 1 << 23,	      /* --result=WORD, --exit-status=STATUS */
+	CLI_HOST_MOUNTS = 1 << 24,    /* --host-mounts */
 };
 
 struct cli {
 	struct config_overrides paths;
-	bool dry_run, yes, force, last, urgent, wait, full, verbose;
+	bool dry_run, yes, force, last, urgent, wait, host_mounts, full, verbose;
 	enum cli_format format;
 	const char *facts_file, *ncdu_file;
 	const char *argument;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -149,6 +151,52 @@ int data_root_open_jail(const struct data_root *place, bool inside, bool create)
 	if (st.st_uid != geteuid() || (st.st_mode & 022))
 		return -EPERM;
 	return take_fd(&fd);
+}
+
+static bool is_read_only(int fd)
+{
+	struct statvfs fs;
+
+	return fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY);
+}
+
+/* @path has no links in it; of those there would be, none is followed out of there. */
+static int open_by_host(const char *path, int same_fd)
+{
+	cleanup_fd int host_fd = open("/proc/1/root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd = -EBADF;
+	struct stat st, same;
+
+	if (host_fd < 0)
+		return -errno;
+	fd = openat(host_fd, path[1] ? path + 1 : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || fstat(same_fd, &same) < 0)
+		return -errno;
+	if (st.st_dev != same.st_dev || st.st_ino != same.st_ino)
+		return -ESTALE;
+	return is_read_only(fd) ? -EROFS : take_fd(&fd);
+}
+
+int data_root_use_host_mounts(struct data_root *place)
+{
+	for (int inside = 0; inside < 2; inside++) {
+		cleanup_fd int jail_fd = data_root_open_jail(place, inside, false);
+		int *base = inside ? &place->root_fd : &place->parent_fd;
+		cleanup_free char *parent = NULL, *name = NULL;
+		int fd, r;
+
+		if (jail_fd < 0 || !is_read_only(jail_fd))
+			continue;
+		r = split(place->root, &parent, &name);
+		if (r < 0)
+			return r;
+		fd = open_by_host(inside ? place->root : parent, *base);
+		if (fd < 0)
+			return fd;
+		(void)close(*base); /* only read from */
+		*base = fd;
+	}
+	return 0;
 }
 
 char *data_root_jail_path(const struct data_root *place, bool inside)

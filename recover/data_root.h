@@ -42,6 +42,18 @@ int data_root_open_any(const char *root, struct data_root *ret);
 /* Is @path, links resolved, below one of the jails of @place? */
 bool data_root_jails_hold(const struct data_root *place, const char *path);
 
+/*
+ * In a unit's sandbox, which shows the disk read-only: open what holds the jails
+ * of @place anew, by PID 1's mounts. For deleting in them; what is no jail stays
+ * read-only. Only the same directories are taken, and only for a jail that cannot
+ * be written to otherwise.
+ *
+ * Returns 0, also where there is nothing to do, or a negative errno with @place
+ * as it was: -EROFS where the disk itself is read-only, -ESTALE where PID 1 has
+ * something else at that path.
+ */
+int data_root_use_host_mounts(struct data_root *place);
+
 void data_root_done(struct data_root *place);
 #define cleanup_data_root __attribute__((cleanup(data_root_done)))
 

@@ -208,8 +208,11 @@ static void one_ticket(struct purge_run *run, const char *id, struct round *roun
 static int open_place(const struct cli *cli, const struct config *config, struct data_root *ret)
 {
 	bool named = cli->paths.root && cli->argument;
+	int r = named ? data_root_open_any(config->root, ret) : data_root_open(config->root, ret);
 
-	return named ? data_root_open_any(config->root, ret) : data_root_open(config->root, ret);
+	if (r == 0 && cli->host_mounts)
+		(void)data_root_use_host_mounts(ret); /* deleting would tell */
+	return r;
 }
 
 static struct round one_round(struct purge_run *run)
@@ -354,7 +357,7 @@ int purge_command(int argc, char **argv)
 	int r;
 
 	r = cli_parse(argc, argv,
-		      CLI_PATHS | CLI_DRY_RUN | CLI_URGENT | CLI_MAX_RATE | CLI_WAIT |
+		      CLI_PATHS | CLI_DRY_RUN | CLI_URGENT | CLI_MAX_RATE | CLI_WAIT | CLI_HOST_MOUNTS |
 			      CLI_YES_ENDS_GRACE | CLI_OPTIONAL,
 		      "Delete quarantined data roots whose grace period is over.", "[ID]", &cli);
 	if (r >= 0)

@@ -97,8 +97,35 @@ node_run mount "$device" /mnt
 node_run ln -s /mnt /var/lib/odd
 there_and_back "a link to a mount point" /var/lib/odd '/mnt/.quarantine/'
 
-like "a root elsewhere: the purge unit says what it lacks" "$(node_log -u containerd-recover-purge)" \
-    "is not purged: /mnt/.quarantine can only be read here.*ReadWritePaths="
+# purged_elsewhere NAME ROOT: by the unit, whose sandbox shows all of that disk read-only.
+purged_elsewhere() {
+    local id
+    configure "root = \"$2\""
+    node_policy '[quarantine]' 'grace = 1s' '[salvage]' 'enabled = no'
+    node_run systemctl start containerd
+    node_ready
+    ok "$1: a fresh root" node_run containerd-recover now --yes
+    node_run systemctl stop containerd containerd-recover-purge
+    id=$(basename "$(recover status | sed -n 's/^    where: //p')")
+    like "$1: another's sandbox is kept to" \
+        "$(node_run systemd-run -q --wait --pipe -p ProtectSystem=strict -p ReadWritePaths="$records" \
+            containerd-recover purge --yes "$id" 2>&1)" "$id is not purged: .* can only be read here.*ReadWritePaths="
+    like "$1: nothing is deleted then" "$(recover status)" "$id: quarantined"
+    node_run systemctl start containerd
+    ok "$1: the unit purges it" node_until 30 none_quarantined
+    unlike "$1: with nothing to complain of" "$(node_log -u containerd-recover-purge -o cat -b | tail -n 5)" "not purged"
+    ok "$1: containerd runs on" node_ready
+    node_run systemctl stop containerd
+}
+none_quarantined() { ! recover status | grep -q ': quarantined\|: purging'; }
+purged_elsewhere "a root elsewhere" /var/lib/odd/root
+fails "a root elsewhere: its jail is gone as well" node_run test -e /var/lib/odd/root.quarantine
+shell "rm -rf $records /var/lib/odd*; mkdir -m 700 $records"
+node_run mount "$device" /mnt
+shell 'rm -rf /mnt/.quarantine; ln -s /mnt /var/lib/odd'
+purged_elsewhere "a link to a mount point" /var/lib/odd
+node_policy
+shell "rm -rf $records /var/lib/odd; umount /mnt; mkdir -m 700 $records"
 
 # ---- another root from then on ------------------------------------------------------
 
