@@ -12,6 +12,7 @@
 #include "recover/archive.h"
 #include "recover/evidence_redact.h"
 #include "recover/file.h"
+#include "recover/stopwatch.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 #include "scanners/text.h"
@@ -32,20 +33,12 @@ struct collector {
 	const struct evidence_options *options;
 	struct archive_out *out;
 	struct text missing;
-	uint64_t deadline_msec;
+	struct stopwatch since;
 };
-
-static uint64_t now_msec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static bool out_of_time(const struct collector *c)
 {
-	return c->deadline_msec && now_msec() >= c->deadline_msec;
+	return c->options->budget_msec && stopwatch_sec(&c->since) * 1000 >= c->options->budget_msec;
 }
 
 /* Whatever went wrong with one thing, the others are still wanted. */
@@ -272,12 +265,10 @@ static int write_to_file(void *data, const void *bytes, size_t size)
 static int write_archive(int fd, const struct evidence_options *options)
 {
 	cleanup_archive_out struct archive_out *out = NULL;
-	struct collector c = {
-		.options = options,
-		.deadline_msec = options->budget_msec ? now_msec() + options->budget_msec : 0,
-	};
+	struct collector c = { .options = options };
 	int r;
 
+	stopwatch_start(&c.since);
 	r = archive_out_open(write_to_file, &fd, true, &out);
 	if (r < 0)
 		return r;

@@ -92,7 +92,7 @@ int redact_lines(const char *from, struct text *to)
 		const char *end = line_end(from), *word = from;
 
 		/* What follows a word that names a credential and '=' or ':' goes, to the line's end. */
-		while (word < end && !((*word == '=' || *word == ':') && word > from &&
+		while (word < end && !((*word == '=' || *word == ':') &&
 				       names_credential(log_words, from, (size_t)(word - from))))
 			word++;
 		if (word < end) {
