@@ -408,7 +408,7 @@ int evidence_prune(const char *directory, unsigned keep, uint64_t max_age_sec)
 					 : (keep && kept >= keep) ||
 						   is_too_old(dirfd, names.items[i], max_age_sec);
 
-		kept += !remove && !unfinished;
+		kept += !remove;
 		if (remove && unlinkat(dirfd, names.items[i], 0) < 0 && errno != ENOENT)
 			result = result ?: -errno;
 	}

@@ -72,7 +72,8 @@ static int take_all_json(const struct bolt_item *item, const struct json_field *
 	if (r != 0)
 		return r;
 	json = json_loadb((const char *)bytes, size, 0, &error);
-	if (!json && json_error_code(&error) == json_error_out_of_memory)
+	/* Without a code it is memory, too: jansson has one for whatever it has read. */
+	if (!json && json_error_code(&error) <= json_error_out_of_memory)
 		return -ENOMEM;
 	if (!json_is_object(json_object_get(json, "Metadata")))
 		r = BOLT_VALUE;

@@ -208,7 +208,7 @@ const char *metadata_owner(const struct metadata_owners *owners, uint64_t page)
 		else
 			high = middle;
 	}
-	if (low == owners->count || claims[low].page != page || page == 0)
+	if (low == owners->count || claims[low].page != page)
 		return NULL;
 	for (size_t i = low + 1; i < owners->count && claims[i].page == page; i++)
 		if (claims[i].live == claims[low].live && claims[i].ns != claims[low].ns)

@@ -47,9 +47,14 @@ static inline void build_put64(void *at, uint64_t value)
 	memcpy(at, &value, sizeof(value));
 }
 
+static inline struct build_item build_value(const char *key, const void *value, size_t size)
+{
+	return (struct build_item){key, strlen(key), value, size, false};
+}
+
 static inline struct build_item build_text(const char *key, const char *value)
 {
-	return (struct build_item){key, strlen(key), value, strlen(value), false};
+	return build_value(key, value, strlen(value));
 }
 
 static inline void build_write(const struct build *b, const void *bytes, size_t size,
