@@ -1,10 +1,12 @@
 #include "recover/notices.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "recover/fate.h"
+#include "recover/file.h"
 #include "recover/log.h"
 #include "recover/triage.h"
 #include "scanners/cleanup.h"
@@ -14,8 +16,37 @@
 
 enum { CRI_MSEC = 2000 };
 
+/* Names in @format's arguments are log_name()'s, which is ASCII. */
+static void add(json_t *list, const char *id, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void add(json_t *list, const char *id, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)json_array_append_new(list, json_pack("{s:s, s:o}", "id", id, "text",
+						    json_vsprintf(format, args)));
+	va_end(args);
+}
+
+static void add_stopped(json_t *list, const struct situation *s)
+{
+	cleanup_free char *text = situation_outage(s);
+
+	if (text)
+		add(list, "stopped", "%s", text);
+}
+
+static void add_records(json_t *list)
+{
+	int r = file_check_writable(RECORDS_PATH);
+
+	if (r < 0)
+		add(list, "records", RECORDS_UNWRITABLE, RECORDS_PATH, strerror(-r));
+}
+
 /* Its root was wiped by hand, say. They hold addresses until none is left. */
-static void print_lost(const struct situation *s)
+static void add_lost(json_t *list, const struct situation *s)
 {
 	cleanup_known struct known known = { 0 };
 	size_t lost = 0;
@@ -27,12 +58,12 @@ static void print_lost(const struct situation *s)
 		lost += fate_of(&s->inventory.sandboxes[i], &known, time(NULL),
 				(int64_t)s->policy.min_age_sec, &why) == FATE_LOST;
 	if (lost > 0)
-		printf("%zu sandboxes are lost to it and hold processes, links or addresses: "
-		       "`containerd-recover sweep` lists them\n", lost);
+		add(list, "lost-sandboxes", "%zu sandboxes are lost to it and hold processes, links or "
+		    "addresses: `containerd-recover sweep` lists them", lost);
 }
 
 /* Of one that is up by all that is known: else it is asked in vain, for as long as that takes. */
-static void print_cri(const struct situation *s)
+static void add_cri(json_t *list, const struct situation *s)
 {
 	cleanup_cri_status struct cri_status status = { 0 };
 
@@ -40,11 +71,12 @@ static void print_cri(const struct situation *s)
 	    s->config.cri_disabled || cri_status(s->config.address, CRI_MSEC, &status) < 0)
 		return;
 	if (status.problem)
-		printf("kubelet calls this node NotReady, for CRI says: %s\n", log_name(status.problem));
-	print_lost(s);
+		add(list, "cri", "kubelet calls this node NotReady, for CRI says: %s",
+		    log_name(status.problem));
+	add_lost(list, s);
 }
 
-static void print_snapshots(const struct situation *s)
+static void add_snapshots(json_t *list, const struct situation *s)
 {
 	cleanup_metadata_directories struct metadata_directories directories = { 0 };
 	cleanup_metadata struct metadata metadata = { 0 };
@@ -60,23 +92,24 @@ static void print_snapshots(const struct situation *s)
 	for (size_t i = 0; i < metadata.snapshot_count; i++)
 		named += strcmp(metadata.snapshots[i].snapshotter, s->config.snapshotter) == 0;
 	if (named > 0)
-		printf("meta.db names %zu snapshots, and the metadata.db of %s has none: no container can be "
-		       "made; put that file back, or `containerd-recover now`\n", named,
-		       log_name(s->config.snapshotter));
+		add(list, "snapshots", "meta.db names %zu snapshots, and the metadata.db of %s has none: no "
+		    "container can be made; put that file back, or `containerd-recover now`", named,
+		    log_name(s->config.snapshotter));
 }
 
-static void print_holder(const struct situation *s)
+static void add_holder(json_t *list, const struct situation *s)
 {
 	char name[PROCESS_NAME];
 
 	if (s->facts.meta.lock != LOCK_BY_OTHER || s->facts.meta.lock_pid == 0)
 		return;
 	lock_holder_name((pid_t)s->facts.meta.lock_pid, name);
-	printf("meta.db is locked by process %u (%s)\n", s->facts.meta.lock_pid, log_name(name));
+	add(list, "lock-holder", "meta.db is locked by process %u (%s)", s->facts.meta.lock_pid,
+	    log_name(name));
 }
 
 /* Better known before it is needed. */
-static void print_what_would_hold(const struct situation *s)
+static void add_what_would_hold(json_t *list, const struct situation *s)
 {
 	struct facts damaged = s->facts;
 	struct decision decision = triage(&damaged);
@@ -88,14 +121,30 @@ static void print_what_would_hold(const struct situation *s)
 	damaged.meta.lock = LOCK_FREE;
 	decision = triage(&damaged);
 	if (decision.rule->kind == RULE_ROOT_CAUSE)
-		printf("were a fresh data root called for, it would be held back: %s (rule %s)\n",
-		       decision.rule->why, decision.rule->id);
+		add(list, "fresh-root-held", "were a fresh data root called for, it would be held back: %s "
+		    "(rule %s)", decision.rule->why, decision.rule->id);
 }
 
-void notices_print(const struct situation *s)
+json_t *notices_gather(const struct situation *s)
 {
-	print_holder(s);
-	print_what_would_hold(s);
-	print_cri(s);
-	print_snapshots(s);
+	json_t *list = json_array();
+
+	if (!list)
+		return NULL;
+	add_stopped(list, s);
+	add_records(list);
+	add_holder(list, s);
+	add_what_would_hold(list, s);
+	add_cri(list, s);
+	add_snapshots(list, s);
+	return list;
+}
+
+void notices_print(const json_t *notices)
+{
+	const json_t *notice;
+	size_t i;
+
+	json_array_foreach(notices, i, notice)
+		printf("%s\n", json_string_value(json_object_get(notice, "text")) ?: "");
 }

@@ -5,13 +5,25 @@
 #ifndef RECOVER_NOTICES_H
 #define RECOVER_NOTICES_H
 
+#include <jansson.h>
+
 #include "recover/situation.h"
 
 /*
- * A line on stdout for each: who else has meta.db, what would hold a fresh root
- * back, pods that containerd lost, a network that CRI calls not ready, snapshots
- * that meta.db names and their database does not. What cannot be told is passed over.
+ * [{id, text}]: the id is for programs and does not change, the text is a line for a
+ * person. What cannot be told is passed over. The caller's; NULL for want of memory.
+ *
+ *	stopped		`now` or `restore` has stopped containerd
+ *	records		our own records cannot be written
+ *	lock-holder	somebody else has meta.db
+ *	fresh-root-held	a fresh root would be held back if it were called for
+ *	cri		CRI calls its runtime or its network not ready
+ *	lost-sandboxes	pods that containerd lost hold something of the node
+ *	snapshots	meta.db names snapshots that their own database does not
  */
-void notices_print(const struct situation *s);
+json_t *notices_gather(const struct situation *s);
+
+/* A line on stdout for each. */
+void notices_print(const json_t *notices);
 
 #endif

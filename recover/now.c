@@ -172,6 +172,14 @@ static int act(const struct cli *cli, const struct config *config, const struct 
 	return report.failed ? EXIT_PARTIAL : EXIT_OK;
 }
 
+static void print_outage(const struct situation *s)
+{
+	cleanup_free char *text = situation_outage(s);
+
+	if (text)
+		printf("%s\n", text);
+}
+
 int now_command(int argc, char **argv)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
@@ -190,7 +198,7 @@ int now_command(int argc, char **argv)
 	 * nor preflight for ours. All is judged again once containerd is down. */
 	cleanup_close(&s.meta_fd);
 	s.meta_fd = -EBADF;
-	situation_print_outage(&s);
+	print_outage(&s);
 	decision_print(stdout, &s.facts, &decision);
 	if (!(decision.steps & (STEP_QUARANTINE | STEP_DEFER)))
 		return EXIT_HANDS_OFF;

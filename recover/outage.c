@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "recover/quantity.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
@@ -156,8 +157,8 @@ char *outage_print(const char *unit, const json_t *outage)
 
 	if (json_is_true(json_object_get(outage, "alive")))
 		return text_print("%s was stopped by `containerd-recover %s` (process %" JSON_INTEGER_FORMAT
-				  "), which is at work and starts it again", unit, command, pid);
+				  "), which is at work and starts it again", log_name(unit), command, pid);
 	return text_print("%s was stopped %s ago by `containerd-recover %s`, which was killed before it started "
 			  "it again: systemctl start %s goes on, and finishes or takes back what was begun",
-			  unit, quantity_seconds(ago > 0 ? ago : 0).text, command, unit);
+			  log_name(unit), quantity_seconds(ago > 0 ? ago : 0).text, command, log_name(unit));
 }

@@ -40,7 +40,7 @@ static int read_facts(const char *name, struct facts *ret)
 	return r;
 }
 
-static int look(const struct cli *cli, struct facts *ret)
+static int look(const struct cli *cli, struct facts *ret, json_t **ret_notices)
 {
 	struct situation_options options = {
 		.overrides = cli->paths,
@@ -54,18 +54,18 @@ static int look(const struct cli *cli, struct facts *ret)
 		log_error("cannot look at the node: %s", strerror(-r));
 		return r;
 	}
-	if (cli->format == FORMAT_TEXT) {
+	if (cli->format == FORMAT_TEXT)
 		situation_print(&s);
-		notices_print(&s);
-	}
+	*ret_notices = notices_gather(&s);
 	*ret = s.facts;
 	return 0;
 }
 
-static int print_json(const struct facts *facts, const struct decision *decision)
+/* @notices: NULL where no node was looked at. */
+static int print_json(const struct facts *facts, const struct decision *decision, json_t *notices)
 {
-	json_t *json = json_pack("{s:o*, s:o*}", "facts", facts_to_json(facts), "decision",
-				 decision_to_json(facts, decision));
+	json_t *json = json_pack("{s:o*, s:o*, s:O*}", "facts", facts_to_json(facts), "decision",
+				 decision_to_json(facts, decision), "notices", notices);
 	int r = json ? json_dumpf(json, stdout, JSON_INDENT(1)) : -1;
 
 	json_decref(json);
@@ -75,6 +75,7 @@ static int print_json(const struct facts *facts, const struct decision *decision
 
 int plan_command(int argc, char **argv)
 {
+	json_auto_t *notices = NULL;
 	struct decision decision;
 	struct facts facts;
 	struct cli cli;
@@ -84,12 +85,13 @@ int plan_command(int argc, char **argv)
 		      "Show what would be decided, on what evidence; change nothing.", NULL, &cli);
 	if (r >= 0)
 		return r;
-	r = cli.facts_file ? read_facts(cli.facts_file, &facts) : look(&cli, &facts);
+	r = cli.facts_file ? read_facts(cli.facts_file, &facts) : look(&cli, &facts, &notices);
 	if (r < 0)
 		return EXIT_FAILED;
 	decision = triage(&facts);
 	if (cli.format == FORMAT_JSON)
-		return print_json(&facts, &decision);
+		return print_json(&facts, &decision, notices);
+	notices_print(notices);
 	decision_print(stdout, &facts, &decision);
 	return EXIT_OK;
 }

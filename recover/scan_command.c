@@ -9,6 +9,7 @@
 #include "recover/command.h"
 #include "recover/decision.h"
 #include "recover/log.h"
+#include "recover/notices.h"
 #include "recover/quantity.h"
 #include "recover/scan.h"
 #include "recover/situation.h"
@@ -42,9 +43,9 @@ static uint64_t known_total(const struct facts *facts)
 static int print_json(const struct situation *s, const struct decision *decision,
 		      const struct scan *scan, size_t top)
 {
-	json_t *json = json_pack("{s:s, s:o*, s:o*, s:o?}", "root", s->facts.config.root, "facts",
+	json_t *json = json_pack("{s:s, s:o*, s:o*, s:o*, s:o?}", "root", s->facts.config.root, "facts",
 				 facts_to_json(&s->facts), "decision",
-				 decision_to_json(&s->facts, decision), "scan",
+				 decision_to_json(&s->facts, decision), "notices", notices_gather(s), "scan",
 				 scan ? scan_to_json(scan, top) : NULL);
 	int r = json ? json_dumpf(json, stdout, JSON_INDENT(1)) : -1;
 
@@ -87,6 +88,16 @@ static int look(const struct cli *cli, struct situation *ret)
 	cleanup_close(&ret->meta_fd);
 	ret->meta_fd = -EBADF;
 	return EXIT_OK;
+}
+
+static void say_diagnosis(const struct situation *s, const struct decision *decision)
+{
+	json_auto_t *notices = notices_gather(s);
+
+	situation_print(s);
+	notices_print(notices);
+	decision_print(stdout, &s->facts, decision);
+	(void)fflush(stdout);
 }
 
 /* Without a root that can be read there is a diagnosis all the same. */
@@ -136,11 +147,8 @@ int scan_command(int argc, char **argv)
 	if (r != EXIT_OK)
 		return r;
 	decision = triage(&s.facts);
-	if (cli.format == FORMAT_TEXT && !cli.ncdu_file) {
-		situation_print(&s);
-		decision_print(stdout, &s.facts, &decision);
-		(void)fflush(stdout);
-	}
+	if (cli.format == FORMAT_TEXT && !cli.ncdu_file)
+		say_diagnosis(&s, &decision);
 	if (s.place.root_fd < 0)
 		return say_no_root(&s, &decision, cli.ncdu_file ? FORMAT_TEXT : cli.format);
 	if (cli.ncdu_file)

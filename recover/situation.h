@@ -68,12 +68,11 @@ void situation_done(struct situation *situation);
 /*
  * One line on stdout, for a person: does containerd run, and on what root and
  * file system? "containerd.service runs, data root /var/lib/containerd (ext4, …)".
- * Others behind it, where there is something to say: of the outage, of the records.
  */
 void situation_print(const struct situation *s);
 
-/* Is it down because a run of ours stopped it? */
-void situation_print_outage(const struct situation *s);
+/* Is it down because a run of ours stopped it? In a sentence, the caller's to free(), else NULL. */
+char *situation_outage(const struct situation *s);
 
 /* "containerd.service.ledger": the caller's, to free(); NULL for want of memory. */
 char *situation_ledger_name(const char *unit);

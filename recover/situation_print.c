@@ -1,7 +1,5 @@
 #include <stdio.h>
-#include <string.h>
 
-#include "recover/file.h"
 #include "recover/log.h"
 #include "recover/outage.h"
 #include "recover/quantity.h"
@@ -39,23 +37,16 @@ static const char *doing(const struct situation *s)
 
 void situation_print(const struct situation *s)
 {
-	int r = file_check_writable(RECORDS_PATH);
-
 	printf("%s%s, data root %s", log_name(s->facts.config.unit), doing(s),
 	       log_name(s->facts.config.root));
 	print_fs(&s->facts);
 	printf("\n");
-	situation_print_outage(s);
-	if (r < 0)
-		printf(RECORDS_UNWRITABLE "\n", RECORDS_PATH, strerror(-r));
 }
 
-void situation_print_outage(const struct situation *s)
+char *situation_outage(const struct situation *s)
 {
 	bool up = s->facts.cri.up || s->ledger.in_start || s->facts.meta.lock == LOCK_BY_UNIT;
 	json_auto_t *outage = up ? NULL : outage_read(s->config.unit);
-	cleanup_free char *text = outage ? outage_print(s->config.unit, outage) : NULL;
 
-	if (text)
-		printf("%s\n", text);
+	return outage ? outage_print(s->config.unit, outage) : NULL;
 }

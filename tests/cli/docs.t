@@ -16,6 +16,12 @@ done
 documented() { sed -n 's/^\.It Cm \([a-z_]*\) No = .*/\1/p' "$page"; }
 is "and no other" "$(documented | sort)" "$(keys | sort)"
 
+notices() { sed -n 's/.*add(list, "\([a-z-]*\)",.*/\1/p' "$top"/recover/notices*.c; }
+documented() { sed -n '/^\.It Va notices/,/^\.El/s/^\.It Cm //p' "$page"; }
+is "the man page has the notices of plan" "$(documented | sort)" "$(notices | sort)"
+noted() { sed -n 's/^ \*\t\([a-z-]*\)\t.*/\1/p' "$top/recover/notices.h"; }
+is "so has their header" "$(noted | sort)" "$(notices | sort)"
+
 commands() { sed -n 's/^COMMAND("\([a-z]*\)".*/\1/p' "$top/recover/commands.def"; }
 for command in $(commands); do
     ok "the man page has command $command" grep -q "^\\.It Cm $command\\b" "$page"

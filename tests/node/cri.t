@@ -12,6 +12,7 @@ says() { # ANSWER MSEC WHAT...
 
 node_prepare cri
 node_own_disk 500 -O has_journal
+cp "$BUILD/containerd-recover" "$NODE/root/usr/sbin/" # and no drop-in: nothing is mended here
 node_boot
 node_ready
 pods=$(node_pods a 2)
@@ -29,6 +30,7 @@ like "a container" "$(ask 5000 containers)" \
 like "images" "$(ask 5000 images)" 'test.local/pause:1 sha256:[0-9a-f]{64}'
 is "an image that is there" "$(ask 5000 has test.local/pause:1)" "there"
 is "an image that is not" "$(ask 5000 has test.local/none:1)" "not there"
+is "plan has nothing to add" "$(node_notices)" ""
 
 pid=$(node_property MainPID)
 node_run kill -STOP "$pid"
@@ -42,6 +44,11 @@ mkdir "$NODE/root/etc/cni/net.d"
 node_run systemctl restart containerd
 like "without a network" "$(ask 5000 wait)" \
     'runtime ready network not-ready NetworkReady: .*cni'
+like "plan says so beside its verdict" "$(node_run containerd-recover plan)" \
+    $'\nkubelet calls this node NotReady, for CRI says: NetworkReady: [^\n]*cni.*rule healthy'
+like "and for a program" "$(node_notices)" '^cri kubelet calls this node NotReady, for CRI says: NetworkReady: .*cni'
+is "of a saved file it says nothing: no node is looked at" "$(node_run sh -c \
+    'containerd-recover plan --format=json | containerd-recover plan --facts=- --format=json' | grep -c notices)" 0
 rm -r "$NODE/root/etc/cni/net.d"
 mv "$NODE/root/etc/cni/net.d.away" "$NODE/root/etc/cni/net.d"
 
@@ -62,6 +69,23 @@ node_slow_files "$orphan" 4000
 node_run systemctl start containerd
 is "recovering" "$(ask 1000 status)" "still recovering"
 is "waiting until it has recovered" "$(ask 30000 wait)" "containerd runtime ready network ready"
+
+# The snapshotter begins anew: CRI is content, and no container can be made.
+snapshots=$(node_path $node_data/io.containerd.snapshotter.v1.overlayfs/metadata.db)
+is "plan misses nothing" "$(node_notices)" ""
+node_run systemctl stop containerd
+mv "$snapshots" "$NODE/metadata.db"
+node_run systemctl start containerd
+node_ready
+is "plan misses what meta.db names" "$(node_notices | sed 's/ [0-9]* snapshots/ N snapshots/')" "snapshots meta.db names N \
+snapshots, and the metadata.db of overlayfs has none: no container can be made; put that file back, or \`containerd-recover now\`"
+fails "and that is so" node_cri run again 1
+node_run systemctl stop containerd
+like "with containerd down too" "$(node_notices)" "^snapshots "
+cp "$NODE/metadata.db" "$snapshots"
+node_run systemctl start containerd
+node_ready
+is "with the file put back it misses nothing" "$(node_notices)" ""
 
 node_run systemctl stop containerd
 node_damage meta-zero

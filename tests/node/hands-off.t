@@ -74,6 +74,7 @@ cp "$NODE/config.toml" "$config"
 
 node_hold holder "$meta_db"
 unchanged "meta.db locked by another process" "meta.db"
+like "meta.db locked by another process: plan names it" "$(node_notices)" 'lock-holder meta.db is locked by process [0-9]+ \(.*\)'
 node_run systemctl stop holder
 
 node_run ln -s /var/tmp "$root.quarantine"
@@ -169,6 +170,7 @@ is "an image of docker's, and one half unpacked, are no container's" "$(layers)"
 ok "a container of docker's that does not run" node_run ctr -n moby containers create test.local/pause:1 docker-two
 is "has a layer" "$(layers)" 1
 like "plan says so before it matters" "$(plan)" "were a fresh data root called for, .* held back: .*rule foreign-layers.*rule healthy"
+like "and for a program" "$(node_notices)" "^fresh-root-held were a fresh data root"
 node_run systemctl stop containerd
 node_damage root-zero
 unchanged "moby namespace with stopped containers" "rule foreign-layers.*namespace moby: 1"

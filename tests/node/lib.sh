@@ -450,6 +450,12 @@ node_damage() {
         "${2:-$(node_path "$node_data/io.containerd.metadata.v1.bolt/meta.db")}"
 }
 
+# node_notices [OPTION...]: "ID TEXT" of each thing that `plan` says and no rule acts on.
+node_notices() {
+    node_run containerd-recover plan --format=json "$@" | /usr/bin/python3 -c 'import json, sys
+for notice in json.load(sys.stdin)["notices"]: print(notice["id"], notice["text"])'
+}
+
 # ---- looking at a node ------------------------------------------------------
 
 # node_census [OPTION...]: see tests/helpers/census.py.

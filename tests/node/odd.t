@@ -215,6 +215,7 @@ said=$(recover preflight)
 is "records that are read-only: preflight succeeds" $? 0
 like "it says why nothing is done" "$said" "cannot write to $records: Read-only file system"
 like "so does plan" "$(recover plan)" "$records: Read-only file system: failed starts are not counted"
+like "and for a program" "$(node_notices)" "^records $records: Read-only file system: failed starts"
 like "so does status, with what was found and what is next" "$(recover status)" \
     "is inactive.*$records: Read-only file system.*before its last start.*rule meta-damaged.*systemctl start containerd.service"
 is "nothing is" "$(node_quarantines) $(sum)" " $before"

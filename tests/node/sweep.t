@@ -115,6 +115,7 @@ is "a dry run changes nothing" "$(cat "$NODE/after")" "$(cat "$NODE/before")"
 is "the lost are found" "$(ids_with_fate lost <<<"$dry" | sort)" "$(sort "$NODE/lost.ids")"
 is "the live are found" "$(ids_with_fate live <<<"$dry" | sort)" "$({ cat "$NODE/live.ids"; echo "$torn"; } | sort)"
 like "plan says that there are some" "$(node_run containerd-recover plan)" "[0-9]+ sandboxes are lost to it and hold"
+like "and for a program" "$(node_notices)" "(^|"$'\n'")lost-sandboxes [0-9]+ sandboxes are lost"
 like "the table names the pod" "$(node_run containerd-recover sweep)" "default/oldweb .*lost"
 
 # Something to connect to in the live pod with a host port.
