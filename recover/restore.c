@@ -24,6 +24,7 @@
 #include "recover/stopwatch.h"
 #include "recover/unit.h"
 #include "scanners/cleanup.h"
+#include "scanners/lock_holder.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
@@ -248,6 +249,19 @@ static int clear_and_swap(struct situation *s, struct ticket *ticket, struct tic
 	return r;
 }
 
+static void say_holder(const struct situation *s, const char *when)
+{
+	char name[PROCESS_NAME];
+
+	if (s->facts.meta.lock_pid == 0) {
+		log_error("%s, the lock of meta.db cannot be had, so nothing is put back", when);
+		return;
+	}
+	lock_holder_name((pid_t)s->facts.meta.lock_pid, name);
+	log_error("%s, process %u (%s) has meta.db locked, so nothing is put back; end it first", when,
+		  s->facts.meta.lock_pid, log_name(name));
+}
+
 static int put_back(const struct cli *cli, const struct config *config, const char *id,
 		    struct incident_report *report)
 {
@@ -266,7 +280,7 @@ static int put_back(const struct cli *cli, const struct config *config, const ch
 	if (r < 0)
 		return r;
 	if (s.facts.meta.lock != LOCK_FREE && s.facts.meta.lock != LOCK_NO_FILE) {
-		log_error("somebody still holds meta.db (process %u)", s.facts.meta.lock_pid);
+		say_holder(&s, "with containerd stopped");
 		return -EBUSY;
 	}
 	/* Before the first pod ends: killed behind that, what is left of them is swept. */
@@ -331,6 +345,10 @@ static int check(const struct cli *cli, struct situation *s)
 	print_plan(s, &ticket);
 	if (run_check_records() < 0)
 		return EXIT_FAILED;
+	if (s->facts.meta.lock == LOCK_BY_OTHER && s->facts.meta.lock_pid != 0) {
+		say_holder(s, "as it is now");
+		return EXIT_HANDS_OFF;
+	}
 	if (run_check_apart(&s->inventory) < 0 || run_check_state(&cli->paths, &s->config, &s->inventory) < 0)
 		return EXIT_HANDS_OFF;
 	/* Nobody may wait for a person's answer; all is looked at again. */

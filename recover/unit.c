@@ -313,6 +313,14 @@ int unit_start_no_wait(const char *unit)
 	return r < 0 ? r : start(bus, unit);
 }
 
+int unit_wait_active(const char *unit, unsigned budget_sec)
+{
+	cleanup_bus sd_bus *bus = NULL;
+	int r = open_bus(&bus);
+
+	return r < 0 ? r : wait_for(bus, unit, budget_sec, started);
+}
+
 int unit_start_anew(const char *unit)
 {
 	cleanup_bus sd_bus *bus = NULL;

@@ -37,6 +37,9 @@ int unit_start(const char *unit, unsigned budget_sec);
 /* As unit_start(), but only asked for, not waited for. */
 int unit_start_no_wait(const char *unit);
 
+/* As unit_start(), but only waited for. */
+int unit_wait_active(const char *unit, unsigned budget_sec);
+
 /* And if it runs, anew: one that is about to end would not do. */
 int unit_start_anew(const char *unit);
 

@@ -279,12 +279,19 @@ node_unit fails 'ExecStartPre=/bin/false'
 node_service person containerd-recover now --yes
 waits() { [ -n "$(node_quarantines)" ] && ! node_is_locked /run/containerd-recover/lock; }
 ok "no READY: the lock is free" node_until 20 waits
-sleep 1
-is "no READY: it waits" "$(node_property ActiveState person)" active
+waits_aloud() { [[ $(node_log -u person) == *"waiting for containerd.service to be READY, 5 s by now, up to 120 s: it is activating, "* ]]; }
+ok "no READY: it waits, and says so" node_until 20 waits_aloud
 node_run systemctl kill --signal=INT person
 is_gone() { [ "$(node_property ActiveState person)" = inactive ] || [ "$(node_property ActiveState person)" = failed ]; }
 ok "no READY: Ctrl-C ends that" node_until 5 is_gone
-rm "$NODE/root/etc/systemd/system/containerd.service.d/fails.conf"
+id=$(basename "$(node_newest_quarantine)")
+node_unit zz-limit '[Unit]' StartLimitIntervalSec=60 StartLimitBurst=2
+said=$(node_run containerd-recover restore --yes "$id" 2>&1)
+is "given up: restore fails" $? 1
+like "given up: it says so" "$said" "does not start: it failed, and systemd has given it up; see containerd-recover plan"
+is "given up: nothing starts it behind that" "$(node_property ActiveState)" failed
+rm "$NODE"/root/etc/systemd/system/containerd.service.d/{fails,zz-limit}.conf
 node_run systemctl daemon-reload
+node_run systemctl start containerd
 ok "no READY: containerd is back" node_ready 20
 tap_done

@@ -6,6 +6,8 @@
 
 root=$node_data
 
+starts() { [ "$(node_property SubState)" = start ]; }
+
 node_prepare restore
 node_install
 node_boot
@@ -112,12 +114,28 @@ like "and it says what to do" "$said" "data root $root, in whose place it would 
 node_run sh -c "mv $root-away $root; systemctl start containerd"
 
 node_run systemctl stop containerd
-# A containerd that somebody started by hand, say: nothing is moved under it.
-node_hold other "$root/io.containerd.metadata.v1.bolt/meta.db" sleep 3
+# A containerd that somebody started by hand, say: nothing is moved under it, nor stopped for nothing.
+node_hold other "$root/io.containerd.metadata.v1.bolt/meta.db"
+node_run systemctl start --no-block containerd
+node_until 20 starts
+pid=$(node_property MainPID)
 said=$(node_run containerd-recover restore --yes "$id" 2>&1)
-is "somebody has the root that stands: it is not put back" $? 1
-like "somebody has the root that stands: it says so" "$said" "still holds meta.db"
-is "somebody has the root that stands: the old tree is where it was" "$(node_tree "$root.quarantine/$id/root")" "$(cat "$NODE/tree")"
+is "somebody has the root that stands: hands off" $? 3
+like "somebody has the root that stands: it says who" "$said" "process [0-9]+ \\(.*\\) has meta.db locked, so nothing is put back"
+unlike "somebody has the root that stands: nothing is stopped" "$said" "stop containerd"
+is "somebody has the root that stands: it is the same containerd" "$(node_property MainPID)" "$pid"
+is "a dry run says so too" "$(node_run containerd-recover restore --dry-run "$id" >/dev/null 2>&1; echo $?)" 3
+node_run systemctl stop other
+node_ready
+# One that has it as soon as containerd is down.
+node_service other flock --exclusive "$root/io.containerd.metadata.v1.bolt/meta.db" sleep 8
+said=$(node_run containerd-recover restore --yes "$id" 2>&1)
+is "somebody takes the root that stands: it is not put back" $? 1
+like "somebody takes the root that stands: it says so" "$said" "with containerd stopped, process [0-9]+ \\(.*\\) has meta.db locked"
+like "somebody takes the root that stands: and what is waited for" "$said" \
+    "waiting for containerd.service to be READY, 5 s by now, up to 120 s: it is activating, start; Ctrl-C"
+is "somebody takes the root that stands: containerd is back" "$(node_property ActiveState)" active
+is "somebody takes the root that stands: the old tree is where it was" "$(node_tree "$root.quarantine/$id/root")" "$(cat "$NODE/tree")"
 node_run systemctl stop containerd
 ok "restore" node_run containerd-recover restore --yes "$id"
 node_run systemctl stop containerd
