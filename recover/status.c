@@ -368,8 +368,8 @@ static void print_unit(const json_t *status)
 	if (up && *unready)
 		printf("it is READY, but %s, and kubelet cannot use it: `containerd-recover plan` says why\n",
 		       strcmp(unready, LEDGER_DEGRADED) == 0 ? "without CRI" : "its CRI did not answer");
-	/* What was held back is still there to be done. */
-	if (json_is_object(look) && (!up || *text_of(look, "vetoed")))
+	/* What was held back is still there to be done, and what keeps CRI away is still so. */
+	if (json_is_object(look) && (!up || *unready || *text_of(look, "vetoed")))
 		print_last_look(look);
 	if (!up)
 		print_next(status);
