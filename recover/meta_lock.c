@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,9 +47,16 @@ void meta_lock_take(int dirfd, const char *name, const char *unit, struct meta_l
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000 };
 	struct meta_lock lock = { .state = LOCK_UNKNOWN };
-	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	cleanup_fd int fd = -EBADF;
+	struct stat st;
 
 	*ret = (struct meta_lock){ .fd = -EBADF, .state = LOCK_UNKNOWN };
+	/* Opening anything else could have effects of its own, and bbolt has no use for it. */
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode)) {
+		ret->state = LOCK_NO_FILE;
+		return;
+	}
+	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
 		ret->state = errno == ENOENT || errno == ELOOP ? LOCK_NO_FILE : LOCK_UNKNOWN;
 		return;

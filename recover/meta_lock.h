@@ -18,7 +18,8 @@ struct meta_lock {
 /*
  * Try for the lock of the file @name below @dirfd. Waits a moment for a holder
  * that is about to let go: a containerd that crashes, or another run of this
- * program, which looks and ends. A process of @unit counts as LOCK_BY_UNIT; with
+ * program, which looks and ends. What is no regular file has no lock, and is not
+ * opened: LOCK_NO_FILE. A process of @unit counts as LOCK_BY_UNIT; with
  * @unit NULL, when its containerd is known to be down, as LOCK_BY_OTHER.
  */
 void meta_lock_take(int dirfd, const char *name, const char *unit, struct meta_lock *ret);

@@ -23,6 +23,33 @@ static bool root_path(const struct facts *f)
 	return f->root.error == -ENOTDIR || (f->root.is_link && f->root.is_empty && f->root.ino == 0);
 }
 
+/* strcmp(3) would be linked. */
+static bool same(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static bool is_no_file(uint32_t state, const char *damage)
+{
+	return state == DB_DAMAGED && same(damage, "not a file");
+}
+
+/* No disk turns a file into a directory: somebody did, and may have the file. */
+static bool not_a_file(const struct facts *f)
+{
+	return !f->taken.by_hand && (is_no_file(f->meta.state, f->meta.damage) ||
+				     is_no_file(f->snapshots.state, f->snapshots.damage));
+}
+
+static bool meta_link(const struct facts *f)
+{
+	return f->meta.state == DB_UNREAD && f->meta.error == -ELOOP;
+}
+
 static bool root_unreadable(const struct facts *f)
 {
 	return f->root.error != 0 || f->fs.error != 0 ||
@@ -245,14 +272,7 @@ static bool log_says(const struct facts *f, uint32_t verdict)
 /* A dying disk reads as damage: what we find on it is no proof. */
 static bool log_failing_disk(const struct facts *f)
 {
-	static const char class[] = "io-error";
-
-	if (!log_says(f, LOG_SAYS_HANDS_OFF))
-		return false;
-	for (unsigned i = 0; i < sizeof(class); i++)
-		if (f->log.class[i] != class[i])
-			return false;
-	return true;
+	return log_says(f, LOG_SAYS_HANDS_OFF) && same(f->log.class, "io-error");
 }
 
 static bool log_hands_off(const struct facts *f)
@@ -296,6 +316,12 @@ const struct rule triage_rules[] = {
 	{ "root-path", RULE_CAUSE, root_path, 0, SHOW_ROOT,
 	  "where the data root should be stands a file, or a link that leads nowhere",
 	  "a directory there, or what the link leads to", "hands-off:root-path" },
+	{ "not-a-file", RULE_CAUSE, not_a_file, 0, SHOW_META | SHOW_SNAPSHOTS,
+	  "where meta.db or the snapshotter's metadata.db should be stands something else: a directory, say",
+	  "that file put back in its place, or `containerd-recover now`", "hands-off:not-a-file" },
+	{ "meta-link", RULE_CAUSE, meta_link, 0, SHOW_META,
+	  "meta.db is a symbolic link, which is never followed: what it leads to cannot be judged",
+	  "the file itself in its place", "hands-off:meta-link" },
 	{ "root-unreadable", RULE_CAUSE, root_unreadable, 0, SHOW_ROOT | SHOW_FS | SHOW_META,
 	  "the data root cannot be read; the disk or its mount is the cause",
 	  "a data root that can be read; dmesg says what ails the disk", "hands-off:io-error" },

@@ -61,9 +61,43 @@ cp "$config" "$NODE/config.toml"
 # ---- a healthy containerd that somebody stops or kills ----
 times 3 stop_and_start
 times 3 crash_and_wait
+pods=$(node_cri list | sort)
 node_run systemctl stop containerd
 unchanged "stopped and killed by the operator, three times each" ""
 like "and that is no crash loop" "$(plan)" "healthy"
+
+# ---- something else stands where a database should be: somebody may have the file ----
+snapshots=$root/io.containerd.snapshotter.v1.overlayfs/metadata.db
+node_run mv "$snapshots" /var/lib/metadata.db
+node_run mkdir "$snapshots"
+unchanged "a directory for metadata.db" "rule not-a-file"
+node_run rmdir "$snapshots"
+node_run mv /var/lib/metadata.db "$snapshots"
+node_run mv "$meta_db" /var/lib/meta.db
+node_run ln -s /var/lib/nowhere/meta.db "$meta_db"
+unchanged "a link for meta.db" "rule meta-link"
+is "a link for meta.db: nor by hand" "$(node_run containerd-recover now --yes >/dev/null 2>&1; echo $?)" 3
+node_run rm "$meta_db"
+node_run mkfifo "$meta_db"
+unchanged "a pipe for meta.db" "rule not-a-file"
+node_run rm "$meta_db"
+node_run mkdir "$meta_db"
+unchanged "a directory for meta.db" "rule not-a-file"
+like "a directory for meta.db: plan says what to do" "$(plan)" "rule not-a-file.*that file put back in its place, or .containerd-recover now"
+like "a directory for meta.db: whom it is lost to may ask" "$(node_run containerd-recover now --dry-run)" "fresh data root"
+node_run systemctl start containerd
+ok "a directory for meta.db: containerd starts" node_until 20 node_is_active
+fails "a directory for meta.db: without CRI" node_ready 2
+is "a directory for meta.db: and no fresh root" "$(node_quarantines)" ""
+status_says_why() { [[ $(node_run containerd-recover status) == *"without CRI"*"stands something else"*"that file put back"* ]]; }
+ok "a directory for meta.db: status says why" node_until 20 status_says_why
+node_run systemctl stop containerd
+node_run rmdir "$meta_db"
+node_run mv /var/lib/meta.db "$meta_db"
+node_run systemctl start containerd
+ok "a directory for meta.db: with the file put back containerd answers" node_ready
+is "a directory for meta.db: and has the very same pods" "$(node_cri list | sort)" "$pods"
+node_run systemctl stop containerd
 
 # ---- damaged from here on ----
 node_damage root-zero

@@ -100,6 +100,14 @@ static void test_nothing_to_lock(void)
 	meta_lock_take(place, "link.db", NULL, &lock);
 	CHECK_EQ(lock.state, LOCK_NO_FILE);
 	CHECK_EQ(lock.fd, -EBADF);
+	CHECK(mkfifoat(place, "pipe.db", 0600) == 0);
+	meta_lock_take(place, "pipe.db", NULL, &lock);
+	CHECK_EQ(lock.state, LOCK_NO_FILE);
+	CHECK_EQ(lock.fd, -EBADF);
+	CHECK(mkdirat(place, "dir.db", 0700) == 0);
+	meta_lock_take(place, "dir.db", NULL, &lock);
+	CHECK_EQ(lock.state, LOCK_NO_FILE);
+	CHECK_EQ(lock.fd, -EBADF);
 }
 
 static void test_held(void)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,7 @@ static void test_each_cause_vetoes(void)
 	VETO(f.root.error = -5, "root-unreadable");
 	VETO(f.fs.error = -5, "root-unreadable");
 	VETO((f.meta.state = DB_UNREAD, f.meta.error = -5), "root-unreadable");
+	VETO((f.meta.state = DB_UNREAD, f.meta.error = -ELOOP), "meta-link");
 	VETO(f.fs.read_only = true, "read-only");
 	VETO(f.fs.no_space = true, "no-space");
 	VETO(f.fs.no_inodes = true, "no-inodes");
@@ -240,6 +242,27 @@ static void test_layers_of_others_are_left_by_itself(void)
 	CHECK(triage(&f).steps & STEP_QUARANTINE);
 	f.pods.foreign_tasks = 1;
 	vetoed(&f, "foreign-tasks");
+}
+
+/* Who put a directory there may have the file; a person knows, or gives it up. */
+static void test_what_is_no_file_is_left_by_itself(void)
+{
+	struct facts f = doomed();
+
+	strcpy(f.meta.damage, "not a file");
+	vetoed(&f, "not-a-file");
+	f.taken.force = true;
+	vetoed(&f, "not-a-file");
+	f.taken.by_hand = true;
+	CHECK(triage(&f).steps & STEP_QUARANTINE);
+	f = doomed();
+	f.meta.state = DB_SOUND;
+	f.snapshots.state = DB_DAMAGED;
+	f.snapshots.under_lock = true;
+	strcpy(f.snapshots.damage, "not a file");
+	vetoed(&f, "not-a-file");
+	f.snapshots.state = DB_SOUND;
+	CHECK(strcmp(triage(&f).rule->id, "not-a-file") != 0);
 }
 
 /* A crash loop whose log alone speaks; each case takes one of its conditions away. */
@@ -570,6 +593,7 @@ int main(void)
 	RUN(test_uncounted_leftovers_go_once_a_start_timed_out);
 	RUN(test_leftovers_that_stay_are_tried_once);
 	RUN(test_layers_of_others_are_left_by_itself);
+	RUN(test_what_is_no_file_is_left_by_itself);
 	RUN(test_what_a_fresh_root_would_hurt_hides_no_cure);
 	RUN(test_each_brake_vetoes_and_names_what_it_stopped);
 	RUN(test_deletions_are_deferred_before_a_root_is);
