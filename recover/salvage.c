@@ -91,6 +91,11 @@ static int set_outcome(struct salvage_image *image, enum salvage_outcome outcome
 	return 0;
 }
 
+static bool is_being_written(const struct metadata *live)
+{
+	return live->finding.state == BOLT_UNREAD && live->finding.error == -EAGAIN;
+}
+
 /* A running containerd may write all the while. */
 static int read_live(const struct run *run, struct metadata *ret)
 {
@@ -98,7 +103,7 @@ static int read_live(const struct run *run, struct metadata *ret)
 	struct metadata live = { 0 };
 	int r = metadata_read_root(run->new_root_fd, &live);
 
-	for (int i = 0; r == 0 && live.finding.state == BOLT_UNREAD && i < LIVE_TRIES; i++) {
+	for (int i = 0; r == 0 && is_being_written(&live) && i < LIVE_TRIES; i++) {
 		metadata_done(&live);
 		(void)nanosleep(&pause, NULL); /* shorter by a signal does no harm */
 		r = metadata_read_root(run->new_root_fd, &live);
@@ -176,7 +181,8 @@ static char *last_words(const char *output)
 
 	for (const char *at = output; (at = strstr(at, CTR_ERROR)); error = at)
 		at += strlen(CTR_ERROR);
-	return strdup(error ?: output);
+	error = error ?: output;
+	return strndup(error, strcspn(error, "\n"));
 }
 
 static int explain_failure(const struct run *run, struct oci_image *oci, int error, const char *output,
@@ -339,35 +345,54 @@ static struct salvage_image *find_pause(const struct salvage *salvage)
 	return salvage->count > 0 && salvage->images[0].pause ? &salvage->images[0] : NULL;
 }
 
-static bool pause_is_there(const struct run *run, const struct salvage *salvage)
+static int open_regular(int dirfd, const char *name)
 {
-	const struct salvage_image *image = find_pause(salvage);
-	cleanup_metadata struct metadata live = { 0 };
+	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
 
-	if (image)
-		return image->outcome == SALVAGE_DONE || image->outcome == SALVAGE_PRESENT;
-	return run->config->sandbox_image && metadata_read_root(run->new_root_fd, &live) == 0 &&
-	       metadata_find_image(&live, KUBERNETES, run->config->sandbox_image);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? take_fd(&fd) : -EINVAL;
 }
 
-/* There is one: salvage_keep_archive() removes the others. */
+/* Of several the first: salvage_keep_archive() leaves one, beside what an operator put there. */
 static int open_archive(const char *directory)
 {
 	cleanup_fd int dirfd = dir_open_path(directory);
 	cleanup_dir DIR *stream = NULL;
+	int found = -ENOENT, r;
 	const char *name;
-	int fd, r;
 
 	if (dirfd < 0)
 		return dirfd;
 	r = dir_stream(dirfd, &stream);
-	while (r >= 0 && (r = dir_next(stream, &name, NULL)) > 0) {
-		if (strncmp(name, SALVAGE_ARCHIVE_PREFIX, strlen(SALVAGE_ARCHIVE_PREFIX)) != 0)
-			continue;
-		fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
-	return r < 0 ? r : -ENOENT;
+	while (r >= 0 && found < 0 && (r = dir_next(stream, &name, NULL)) > 0)
+		if (strncmp(name, SALVAGE_ARCHIVE_PREFIX, strlen(SALVAGE_ARCHIVE_PREFIX)) == 0)
+			found = open_regular(dirfd, name);
+	return r < 0 ? r : found;
+}
+
+/* By the records of the containerd that runs. */
+static bool has_pause_image(const struct run *run, const struct salvage_image *image)
+{
+	cleanup_metadata struct metadata live = { 0 };
+
+	if (read_live(run, &live) < 0)
+		return false;
+	for (size_t i = 0; image && i < image->name_count; i++)
+		if (metadata_find_image(&live, KUBERNETES, image->names[i]))
+			return true;
+	return run->config->sandbox_image &&
+	       metadata_find_image(&live, KUBERNETES, run->config->sandbox_image);
+}
+
+static bool pause_is_there(const struct run *run, const struct salvage *salvage)
+{
+	const struct salvage_image *image = find_pause(salvage);
+
+	if (image)
+		return image->outcome == SALVAGE_DONE || image->outcome == SALVAGE_PRESENT;
+	return has_pause_image(run, NULL);
 }
 
 /* The last resort for the pause image: what was kept in better days. */
@@ -399,6 +424,11 @@ static int import_archive(const struct run *run, struct salvage *salvage)
 	r = salvage_import_end(&importing, &output);
 	if (r < 0)
 		return r;
+	/* Somebody may have put another one there. */
+	if (!has_pause_image(run, image)) {
+		log_warning("the archive that was kept has no pause image of this node's in it");
+		return 0;
+	}
 	log_info("the pause image was brought over from the archive that was kept");
 	return image ? set_outcome(image, SALVAGE_DONE, strdup("from the archive that was kept")) : 0;
 }

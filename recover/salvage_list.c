@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "recover/file.h"
+#include "recover/log.h"
 #include "recover/salvage.h"
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
@@ -233,6 +234,12 @@ const char *salvage_outcome_name(enum salvage_outcome outcome)
 	return names[outcome];
 }
 
+/* What a file or a program says need not be UTF-8: then it is as the log has it. */
+static json_t *readable(const char *text)
+{
+	return text ? json_string(text) ?: json_string(log_name(text)) : json_null();
+}
+
 static json_t *image_to_json(const struct salvage_image *image)
 {
 	json_t *names = json_array();
@@ -240,18 +247,22 @@ static json_t *image_to_json(const struct salvage_image *image)
 	/* Names that are not UTF-8 are nobody's to pull. */
 	for (size_t i = 0; names && i < image->name_count; i++)
 		(void)json_array_append_new(names, json_string(image->names[i]));
-	return json_pack("{s:s?, s:s?, s:o, s:i, s:b, s:b, s:s, s:s?, s:I, s:i}", "namespace", image->ns,
-			 "digest", image->digest, "names", names, "users", (int)image->users, "pause",
-			 image->pause, "pinned", image->pinned, "outcome", salvage_outcome_name(image->outcome), "why",
-			 image->why, "bytes", (json_int_t)image->bytes, "msec", (int)image->msec);
+	return json_pack("{s:o, s:o, s:o, s:i, s:b, s:b, s:s, s:o, s:I, s:i}", "namespace",
+			 readable(image->ns), "digest", readable(image->digest), "names", names, "users",
+			 (int)image->users, "pause", image->pause, "pinned", image->pinned, "outcome",
+			 salvage_outcome_name(image->outcome), "why", readable(image->why), "bytes",
+			 (json_int_t)image->bytes, "msec", (int)image->msec);
 }
 
 static json_t *to_json(const struct salvage *salvage)
 {
 	json_t *images = json_array();
 
-	for (size_t i = 0; images && i < salvage->count; i++)
-		(void)json_array_append_new(images, image_to_json(&salvage->images[i]));
+	for (size_t i = 0; i < salvage->count; i++)
+		if (json_array_append_new(images, image_to_json(&salvage->images[i])) < 0) {
+			json_decref(images);
+			return NULL;
+		}
 	return json_pack("{s:s, s:b, s:o}", "records", bolt_state_name(salvage->records), "carved",
 			 salvage->carved, "images", images);
 }
