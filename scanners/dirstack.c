@@ -86,10 +86,12 @@ static int close_level(struct dirstack_level *level)
 
 static int reopen_level(struct dirstack_level *level, int child_fd)
 {
+	/* Who opened the child without leaving a trace wants none here. */
+	const int no_trace = fcntl(child_fd, F_GETFL) & O_NOATIME;
 	cleanup_fd int fd = -EBADF;
 	struct stat st;
 
-	fd = openat(child_fd, "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(child_fd, "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | no_trace);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	/* The child was moved meanwhile: ".." leads elsewhere. */

@@ -132,17 +132,23 @@ static bool is_mark(const struct keep_entry *entry, const char *name)
 struct carrying {
 	struct archive_entry *to;
 	const struct keep_entry *entry;
+	struct keep_report *report;
 };
 
-static int carry_xattr(const char *name, const void *value, size_t size, void *data)
+static int carry_xattr(const char *name, const void *value, ssize_t size, void *data)
 {
 	const struct carrying *c = data;
+	int r = 0;
 
-	if (is_mark(c->entry, name))
+	if (name && is_mark(c->entry, name))
 		return 0;
-	if (keep_acl_is(name))
-		return keep_acl_carry(name, value, size, c->to);
-	sym_archive_entry_xattr_add_entry(c->to, name, value, size);
+	if (size >= 0 && keep_acl_is(name))
+		r = keep_acl_carry(name, value, (size_t)size, c->to);
+	else if (size >= 0)
+		sym_archive_entry_xattr_add_entry(c->to, name, value, (size_t)size);
+	if (size >= 0 && r != -EBADMSG)
+		return r;
+	keep_left(c->report, c->entry->path, KEEP_UNREAD_ATTRIBUTE);
 	return 0;
 }
 
@@ -232,12 +238,10 @@ static int write_range(struct keep_archive *to, const struct keep_entry *entry, 
 	while (r == 0 && at < end) {
 		ssize_t n = pread(entry->fd, to->block, (size_t)MIN(end - at, (off_t)BLOCK), at);
 
-		if (n <= 0) {
-			keep_left(to->report, entry->path,
-				  n < 0 ? "cannot be read in full, zeros stand for the rest" :
-					  "shorter than it was, zeros stand for the rest");
+		if (n < 0)
+			keep_left(to->report, entry->path, "cannot be read in full, zeros stand for the rest");
+		if (n <= 0)
 			return write_zeros(to, end - at);
-		}
 		r = archive_out_data(to->out, to->block, (size_t)n);
 		to->report->bytes += (uint64_t)n;
 		at += n;
@@ -263,13 +267,14 @@ static int write_content(struct keep_archive *to, const struct keep_entry *entry
 			r = write_range(to, entry, begin, end);
 		at = end;
 	}
+	keep_check_size(to->report, entry);
 	return r;
 }
 
-static int carry(const struct keep_entry *entry, struct archive_entry *header)
+static int carry(struct keep_archive *to, const struct keep_entry *entry, struct archive_entry *header)
 {
 	const struct xattrs_of from = { entry->fd, entry->dirfd, entry->name };
-	struct carrying carrying = { header, entry };
+	struct carrying carrying = { header, entry, to->report };
 
 	if (S_ISREG(entry->st.st_mode))
 		find_holes(entry, header);
@@ -293,7 +298,7 @@ static int write_entry(struct keep_archive *to, const struct keep_entry *entry, 
 	/* With tar's strategy nothing is held back: the first name has the content. */
 	sym_archive_entry_linkify(to->links, &header, &spare);
 	is_link = sym_archive_entry_hardlink(header);
-	r = is_link ? 0 : carry(entry, header);
+	r = is_link ? 0 : carry(to, entry, header);
 	if (r == 0)
 		r = archive_out_header(to->out, header);
 	if (r == 0 && !is_link && S_ISREG(entry->st.st_mode))

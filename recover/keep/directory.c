@@ -72,13 +72,27 @@ struct carrying {
 	struct keep_report *report;
 };
 
-/* What the file system of the copy has no room for by its nature is said, and no failure. */
-static int carry_xattr(const char *name, const void *value, size_t size, void *data)
+/* By its nature, or by what it allows for one file. */
+static bool cannot_hold(int error)
+{
+	static const int errors[] = { -EOPNOTSUPP, -ENOSPC, -E2BIG, -ERANGE, -EPERM, -EINVAL };
+
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
+		if (error == errors[i])
+			return true;
+	return false;
+}
+
+/* What cannot be read or has no place in the copy is said, and no failure. */
+static int carry_xattr(const char *name, const void *value, ssize_t size, void *data)
 {
 	const struct carrying *c = data;
-	int r = xattrs_set(c->to, name, value, size);
+	int r;
 
-	if (r != -EOPNOTSUPP)
+	if (size < 0)
+		return keep_left(c->report, c->entry->path, KEEP_UNREAD_ATTRIBUTE), 0;
+	r = xattrs_set(c->to, name, value, (size_t)size);
+	if (!cannot_hold(r))
 		return r;
 	keep_left(c->report, c->entry->path, "kept without an attribute that the target cannot hold");
 	return 0;
@@ -149,8 +163,8 @@ static ssize_t copy_some(struct keep_directory *to, int from_fd, int to_fd, off_
 
 	/* Shares the blocks where the file system can. */
 	n = copy_file_range(from_fd, &in, to_fd, &out, (size_t)MIN(end - at, (off_t)COPY_CHUNK), 0);
-	if (n >= 0 || errno == ENOSPC || errno == EDQUOT)
-		return n < 0 ? -errno : n;
+	if (n > 0)
+		return n;
 	n = pread(from_fd, to->block, wanted, at);
 	if (n < 0) {
 		*ret_read = true;
@@ -202,7 +216,10 @@ static int copy_content(struct keep_directory *to, const struct keep_entry *entr
 		r = copy_range(to, entry->fd, fd, begin, end, ret_read);
 		at = end;
 	}
-	return r < 0 ? r : ftruncate(fd, size) < 0 ? -errno : 0;
+	if (r < 0)
+		return r;
+	keep_check_size(to->report, entry);
+	return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
 static int add_regular(struct keep_directory *to, const struct keep_entry *entry)
@@ -254,8 +271,13 @@ static int add_linked(struct keep_directory *to, const struct keep_entry *entry)
 	link_name(entry, name);
 	if (linkat(to->links_fd, name, top(to), entry->name, 0) == 0)
 		return 0;
-	if (errno != ENOENT)
+	if (errno == EMLINK) { /* the next ones are names of another file */
+		keep_left(to->report, entry->path, "kept apart from its other names, which are too many");
+		if (unlinkat(to->links_fd, name, 0) < 0)
+			return -errno;
+	} else if (errno != ENOENT) {
 		return -errno;
+	}
 	r = S_ISREG(entry->st.st_mode) ? add_regular(to, entry) : add_other(to, entry);
 	if (r < 0 || linkat(top(to), entry->name, to->links_fd, name, 0) == 0)
 		return r;

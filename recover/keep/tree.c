@@ -28,6 +28,14 @@ void keep_left(struct keep_report *report, const char *path, const char *why)
 		log_warning("%s: %s", log_name(path), why);
 }
 
+void keep_check_size(struct keep_report *report, const struct keep_entry *entry)
+{
+	struct stat st;
+
+	if (fstat(entry->fd, &st) == 0 && st.st_size < entry->st.st_size)
+		keep_left(report, entry->path, "shorter than it was, zeros stand for the rest");
+}
+
 static void pop_path(struct walk *w, size_t length)
 {
 	w->path.length = length;
@@ -61,9 +69,9 @@ static void left(const struct walk *w, int error)
 }
 
 /* A file that is a mount point is another file system's, too. */
-static int open_file(int dirfd, const char *name)
+static int open_entry(int dirfd, const char *name, int kind)
 {
-	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC;
+	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC | kind;
 	int fd = sys_openat2(dirfd, name, (uint64_t)flags, 0,
 			     RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
 	uint64_t here;
@@ -108,7 +116,7 @@ static int add(struct walk *w, int dirfd, const char *name, const struct stat *s
 
 	entry.st = *st;
 	if (S_ISREG(st->st_mode)) {
-		fd = open_file(dirfd, name);
+		fd = open_entry(dirfd, name, 0);
 		if (fd >= 0 && (fstat(fd, &entry.st) < 0 || !S_ISREG(entry.st.st_mode)))
 			return left(w, -ESTALE), 0;
 		if (fd < 0)
@@ -119,11 +127,10 @@ static int add(struct walk *w, int dirfd, const char *name, const struct stat *s
 	return w->sink->add(w->to, &entry);
 }
 
-/* The path is that of the entry; a directory keeps it, until it is left. */
+/* The path is that of the entry, until walk_all() goes on; a directory's until it is left. */
 static int visit(struct walk *w, const char *name)
 {
 	int dirfd = dirstack_top(w->stack)->dir->fd, fd;
-	size_t length = w->path.length;
 	struct stat st;
 	int r = push_path(w, name);
 
@@ -132,14 +139,13 @@ static int visit(struct walk *w, const char *name)
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		left(w, -errno);
 	} else if (S_ISDIR(st.st_mode)) {
-		fd = dir_open_beneath(dirfd, name);
+		fd = open_entry(dirfd, name, O_DIRECTORY);
 		if (fd >= 0)
 			return enter(w, dirfd, fd);
 		left(w, fd);
 	} else {
 		r = add(w, dirfd, name, &st);
 	}
-	pop_path(w, length);
 	return r;
 }
 

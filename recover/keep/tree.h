@@ -32,8 +32,13 @@ struct keep_report {
 
 enum { KEEP_NAMED = 20 };
 
+#define KEEP_UNREAD_ATTRIBUTE "kept without an attribute that cannot be read"
+
 /* @path, or a part of it, is not in the copy because of @why. */
 void keep_left(struct keep_report *report, const char *path, const char *why);
+
+/* Behind the content of a regular file: say so if it became shorter meanwhile. */
+void keep_check_size(struct keep_report *report, const struct keep_entry *entry);
 
 /*
  * What cannot be read of the source is left out by keep_left() and no error. An

@@ -76,9 +76,8 @@ static int visit_all(const struct xattrs_of *of, const char *names, size_t lengt
 	for (const char *name = names; r == 0 && name < names + length; name += strlen(name) + 1) {
 		int size = xattrs_get(of, name, value, XATTR_SIZE_MAX);
 
-		if (size == -ENODATA)
-			continue; /* removed meanwhile */
-		r = size < 0 ? size : visit(name, value, (size_t)size, data);
+		if (size != -ENODATA) /* removed meanwhile */
+			r = visit(name, value, size, data);
 	}
 	return r;
 }
@@ -91,11 +90,12 @@ int xattrs_each(const struct xattrs_of *of, xattrs_visit *visit, void *data)
 	/* Most files have none, or a label. */
 	if (length == 0 || length == -EOPNOTSUPP)
 		return 0;
-	if (length < 0)
-		return (int)length;
-	names = malloc(XATTR_LIST_MAX);
-	if (!names)
-		return -ENOMEM;
-	length = list(of, names, XATTR_LIST_MAX);
-	return length < 0 ? (int)length : visit_all(of, names, (size_t)length, visit, data);
+	if (length > 0) {
+		names = malloc(XATTR_LIST_MAX);
+		if (!names)
+			return -ENOMEM;
+		length = list(of, names, XATTR_LIST_MAX);
+	}
+	return length < 0 ? visit(NULL, NULL, length, data) :
+			    visit_all(of, names, (size_t)length, visit, data);
 }

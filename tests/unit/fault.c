@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static const char *armed_function;
@@ -83,6 +84,15 @@ WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
 WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))
 WRAP(getdents64, ssize_t, -1, (int a, void *b, size_t c), (a, b, c))
 WRAP64(pread, ssize_t, -1, (int a, void *b, size_t c, off_t d), (a, b, c, d))
+WRAP64(pwrite, ssize_t, -1, (int a, const void *b, size_t c, off_t d), (a, b, c, d))
+WRAP64(lseek, off_t, -1, (int a, off_t b, int c), (a, b, c))
+WRAP64(ftruncate, int, -1, (int a, off_t b), (a, b))
+WRAP(copy_file_range, ssize_t, -1, (int a, off_t *b, int c, off_t *d, size_t e, unsigned f), (a, b, c, d, e, f))
+WRAP(linkat, int, -1, (int a, const char *b, int c, const char *d, int e), (a, b, c, d, e))
+WRAP(fchownat, int, -1, (int a, const char *b, uid_t c, gid_t d, int e), (a, b, c, d, e))
+WRAP(flistxattr, ssize_t, -1, (int a, char *b, size_t c), (a, b, c))
+WRAP(fgetxattr, ssize_t, -1, (int a, const char *b, void *c, size_t d), (a, b, c, d))
+WRAP(fsetxattr, int, -1, (int a, const char *b, const void *c, size_t d, int e), (a, b, c, d, e))
 WRAP(open_by_handle_at, int, -1, (int a, struct file_handle *b, int c), (a, b, c))
 WRAP(flock, int, -1, (int a, int b), (a, b))
 WRAP(malloc, void *, NULL, (size_t a), (a))
