@@ -13,6 +13,7 @@
 #include "scanners/cri.h"
 #include "scanners/lock_holder.h"
 #include "scanners/metadata.h"
+#include "scanners/runc.h"
 
 enum { CRI_MSEC = 2000 };
 
@@ -76,6 +77,23 @@ static void add_cri(json_t *list, const struct situation *s)
 	add_lost(list, s);
 }
 
+/* Looked for by its shim, and by nobody before a container is made. */
+static void add_runtime(json_t *list, const struct situation *s)
+{
+	bool up = s->facts.meta.lock == LOCK_BY_UNIT;
+	cleanup_free char *where = NULL;
+
+	if (s->config.cri_disabled ||
+	    runc_look(&s->config, up ? (pid_t)s->facts.meta.lock_pid : 0, &where) != 0)
+		return;
+	if (where[0] == '/' && strcmp(where, s->config.runc) == 0)
+		add(list, "runtime", "%s, which the default runtime runs, is not there or no program: no pod can "
+		    "be started", log_name(where));
+	else
+		add(list, "runtime", "%s, which the default runtime runs, is nowhere in containerd's PATH (%s): "
+		    "no pod can be started", log_name(s->config.runc), log_name(where));
+}
+
 static void add_snapshots(json_t *list, const struct situation *s)
 {
 	cleanup_metadata_directories struct metadata_directories directories = { 0 };
@@ -136,6 +154,7 @@ json_t *notices_gather(const struct situation *s)
 	add_holder(list, s);
 	add_what_would_hold(list, s);
 	add_cri(list, s);
+	add_runtime(list, s);
 	add_snapshots(list, s);
 	return list;
 }

@@ -19,6 +19,7 @@
  *	fresh-root-held	a fresh root would be held back if it were called for
  *	cri		CRI calls its runtime or its network not ready
  *	lost-sandboxes	pods that containerd lost hold something of the node
+ *	runtime		the default runtime's program, runc, is not there
  *	snapshots	meta.db names snapshots that their own database does not
  */
 json_t *notices_gather(const struct situation *s);

@@ -21,6 +21,7 @@
 #define DEFAULT_CNI_BIN_DIR "/opt/cni/bin"
 #define DEFAULT_SNAPSHOTTER "overlayfs"
 #define DEFAULT_RUNTIME "runc"
+#define RUNC_SHIM "io.containerd.runc.v2"
 
 enum {
 	DEFAULT_TIMEOUT_START_SEC = 90,
@@ -362,12 +363,50 @@ static bool systemd_cgroup(const struct config_files *files)
 	return plugin_true(files, cri_runtime, "systemd_cgroup");
 }
 
+static const char *runtime_string(const struct config_files *files, const char *runtime,
+				  const char *key)
+{
+	cleanup_free char *path = text_print("containerd.runtimes.%s.%s", runtime, key);
+
+	return path ? plugin_string(files, cri_runtime, path) : NULL;
+}
+
+/*
+ * NULL where a runtime is set in a way that we would have to guess at: without its type,
+ * which is not the default's then in every containerd, by a path, or as containerd 1.x's
+ * older default_runtime.
+ */
+static const char *runc_binary(const struct config_files *files)
+{
+	const char *old = plugin_string(files, cri_runtime, "containerd.default_runtime.runtime_type");
+	const char *name = plugin_string(files, cri_runtime, "containerd.default_runtime_name");
+	const char *type, *binary;
+	cleanup_free char *table = NULL;
+
+	if (!name)
+		name = DEFAULT_RUNTIME;
+	table = text_print("containerd.runtimes.%s", name);
+	if (old || strchr(name, '.') || !table)
+		return NULL;
+	type = runtime_string(files, name, "runtime_type");
+	if (!type)
+		return strcmp(name, DEFAULT_RUNTIME) == 0 && !config_files_plugin(files, cri_runtime, table) ?
+			       DEFAULT_RUNTIME :
+			       NULL;
+	if (strcmp(type, RUNC_SHIM) != 0 || runtime_string(files, name, "runtime_path") ||
+	    runtime_string(files, name, "runtime_engine"))
+		return NULL;
+	binary = runtime_string(files, name, "options.BinaryName");
+	return binary ? binary : DEFAULT_RUNTIME;
+}
+
 static int set_cri(struct reading *reading)
 {
 	const struct config_files *files = &reading->files;
 	struct config *config = reading->config;
 	const char *image = plugin_string(files, cri_images, "pinned_images.sandbox");
 	const char *snapshotter = plugin_string(files, cri_images, "snapshotter");
+	const char *runc = runc_binary(files);
 
 	if (!image)
 		image = plugin_string(files, cri_images, "sandbox_image");
@@ -376,6 +415,8 @@ static int set_cri(struct reading *reading)
 	if (image && set(&config->sandbox_image, image) < 0)
 		return -ENOMEM;
 	if (snapshotter && set(&config->snapshotter, snapshotter) < 0)
+		return -ENOMEM;
+	if (runc && set(&config->runc, runc) < 0)
 		return -ENOMEM;
 	config->netns_under_state = plugin_true(files, cri_runtime, "netns_mounts_under_state_dir");
 	config->systemd_cgroup = systemd_cgroup(files);
@@ -476,6 +517,7 @@ void config_done(struct config *config)
 	free_strings(config->cni_bin_dirs, config->cni_bin_dir_count);
 	free(config->sandbox_image);
 	free(config->snapshotter);
+	free(config->runc);
 	free_strings(config->foreign, config->foreign_count);
 	free_strings(config->requires_mounts_for, config->requires_mounts_for_count);
 	*config = (struct config){ 0 };

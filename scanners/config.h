@@ -49,6 +49,8 @@ struct config {
 	char *sandbox_image; /* NULL: containerd's built-in default */
 	bool netns_under_state; /* CRI's netns_mounts_under_state_dir */
 	bool systemd_cgroup;	/* runc options SystemdCgroup */
+	char *runc; /* what the default runtime's shim runs: BinaryName, else "runc", to be found
+		       by PATH; NULL where that shim is not runc's, or may not be */
 	bool cri_disabled;	/* in disabled_plugins */
 	bool cri_required;	/* in required_plugins */
 	char *snapshotter;	/* CRI's snapshotter, default "overlayfs" */

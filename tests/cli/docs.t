@@ -16,11 +16,11 @@ done
 documented() { sed -n 's/^\.It Cm \([a-z_]*\) No = .*/\1/p' "$page"; }
 is "and no other" "$(documented | sort)" "$(keys | sort)"
 
-notices() { sed -n 's/.*add(list, "\([a-z-]*\)",.*/\1/p' "$top"/recover/notices*.c; }
+notices() { sed -n 's/.*add(list, "\([a-z-]*\)",.*/\1/p' "$top"/recover/notices*.c | sort -u; }
 documented() { sed -n '/^\.It Va notices/,/^\.El/s/^\.It Cm //p' "$page"; }
-is "the man page has the notices of plan" "$(documented | sort)" "$(notices | sort)"
+is "the man page has the notices of plan" "$(documented | sort)" "$(notices)"
 noted() { sed -n 's/^ \*\t\([a-z-]*\)\t.*/\1/p' "$top/recover/notices.h"; }
-is "so has their header" "$(noted | sort)" "$(notices | sort)"
+is "so has their header" "$(noted | sort)" "$(notices)"
 
 commands() { sed -n 's/^COMMAND("\([a-z]*\)".*/\1/p' "$top/recover/commands.def"; }
 for command in $(commands); do

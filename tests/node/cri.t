@@ -32,6 +32,15 @@ is "an image that is there" "$(ask 5000 has test.local/pause:1)" "there"
 is "an image that is not" "$(ask 5000 has test.local/none:1)" "not there"
 is "plan has nothing to add" "$(node_notices)" ""
 
+# The runtime's program: nobody misses it before a pod is made.
+mv "$NODE/root/usr/sbin/runc" "$NODE/runc"
+fails "without runc no pod can be made" node_cri run none 1
+like "CRI calls itself ready all the same" "$(ask 5000 status)" "runtime ready network ready"
+like "plan says what is missing" "$(node_run containerd-recover plan)" \
+    "runc, which the default runtime runs, is nowhere in containerd's PATH \\(/[^)]*/usr/sbin[^)]*\\): no pod can be started"
+mv "$NODE/runc" "$NODE/root/usr/sbin/runc"
+is "with it there plan says nothing" "$(node_notices)" ""
+
 pid=$(node_property MainPID)
 node_run kill -STOP "$pid"
 start=${EPOCHREALTIME/./}

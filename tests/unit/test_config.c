@@ -270,6 +270,46 @@ static void test_foreign(void)
 	}
 }
 
+/* What the default runtime runs, where that is certain. */
+static void test_runc(void)
+{
+#define RUNTIMES "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes."
+	static const struct {
+		const char *text, *runc;
+	} cases[] = {
+		{ "version=2\n", "runc" },
+		{ "version=2\n" RUNTIMES "kata]\nruntime_type='io.containerd.kata.v2'\n", "runc" },
+		{ "version=2\n" RUNTIMES "runc]\nruntime_type='io.containerd.runc.v2'\n", "runc" },
+		{ "version=2\n" RUNTIMES "runc]\nruntime_type='io.containerd.runc.v2'\n"
+		  RUNTIMES "runc.options]\nBinaryName='/opt/runc'\n", "/opt/runc" },
+		{ "version=2\n" RUNTIMES "runc]\nruntime_type='io.containerd.runc.v2'\n"
+		  RUNTIMES "runc.options]\nBinaryName=''\n", "runc" },
+		{ "version=2\n" RUNTIMES "runc.options]\nSystemdCgroup=true\n", NULL },
+		{ "version=2\n" RUNTIMES "runc]\nruntime_type='io.containerd.kata.v2'\n", NULL },
+		{ "version=2\n" RUNTIMES "runc]\nruntime_type='io.containerd.runc.v2'\nruntime_path='/x'\n",
+		  NULL },
+		{ "version=2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name='x'\n",
+		  NULL },
+		{ "version=2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndefault_runtime_name='x'\n"
+		  RUNTIMES "x]\nruntime_type='io.containerd.runc.v2'\n" RUNTIMES "x.options]\nBinaryName='crun'\n",
+		  "crun" },
+		{ "version=2\n[plugins.'io.containerd.grpc.v1.cri'.containerd.default_runtime]\n"
+		  "runtime_type='io.containerd.runc.v2'\n", NULL },
+	};
+#undef RUNTIMES
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_config struct config config = { 0 };
+
+		new_machine();
+		put(CONFIG, cases[i].text);
+		read_config(&config);
+		expect(&config, CONFIG_SOUND);
+		if (!CHECK(cases[i].runc ? config.runc && strcmp(config.runc, cases[i].runc) == 0 : !config.runc))
+			printf("# case %zu: %s\n", i, config.runc ? config.runc : "not known");
+	}
+}
+
 static void test_flags_win(void)
 {
 	static const char *const lines[] = {
@@ -566,6 +606,7 @@ int main(void)
 	RUN(test_invalid);
 	RUN(test_unknown_keys_are_fine);
 	RUN(test_foreign);
+	RUN(test_runc);
 	RUN(test_flags_win);
 	RUN(test_named_config_must_exist);
 	RUN(test_what_cannot_be_expanded_is_unknown);
