@@ -170,8 +170,33 @@ static const char *writer_of(const struct log_line *line, const struct log_entry
 	return name ? name : "";
 }
 
+/*
+ * Does @text stand under the message of the line before, as journalctl shows a message
+ * of several lines? Then it is of that message, whatever it looks like.
+ */
+static bool is_under(const struct log *log, const char *text, size_t length)
+{
+	uint32_t column = log->count > 0 ? log->lines[log->count - 1].column : 0, indent = 0;
+
+	while (indent < length && indent < column && text[indent] == ' ')
+		indent++;
+	return column > 0 && indent == column;
+}
+
+/* And of the same process. */
+static void continue_message(const struct log_line *head, struct log_line *line)
+{
+	line->source = head->source;
+	line->pid = head->pid;
+	line->sender = head->sender;
+	line->host = head->host;
+	line->column = head->column;
+	line->continued = true;
+}
+
+/* @under: is_under() says so. */
 static int log_add_line(struct log *log, const char *raw, size_t size,
-			const struct log_entry *entry)
+			const struct log_entry *entry, bool under)
 {
 	enum { PIECES = 5 };
 	struct log_line line = { .sender = "", .host = "" };
@@ -234,6 +259,8 @@ static int log_add_line(struct log *log, const char *raw, size_t size,
 	line.frame = log_frame_of(text);
 	if (entry && entry->invocation)
 		line.invocation = hash_of(entry->invocation);
+	if (under)
+		continue_message(&log->lines[log->count - 1], &line);
 	return add_line(log, &line);
 }
 
@@ -246,12 +273,12 @@ static int add_lines(struct log *log, const char *text, size_t size, const struc
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
 		size_t before = log->count;
-		int r = log_add_line(log, text, length, entry);
+		int r = log_add_line(log, text, length, entry, !entry && is_under(log, text, length));
 
 		if (r < 0)
 			return r;
-		if (log->count > before)
-			log->lines[before].continued = entry && text > first;
+		if (log->count > before && entry)
+			log->lines[before].continued = text > first;
 		text += length + 1;
 	}
 	return 0;
@@ -351,7 +378,7 @@ static bool is_cut_logrus(const char *line, size_t size)
 static int add_nobodys(struct log *log, const char *line, size_t size)
 {
 	const struct log_entry nobody = { .sender = "?" };
-	int r = log_add_line(log, line, size, &nobody);
+	int r = log_add_line(log, line, size, &nobody, false);
 
 	return r < 0 ? r : 1;
 }
@@ -560,24 +587,9 @@ static bool is_export(const char *text, size_t size)
 	return newline && is_verbose_head(text, (size_t)(newline - text));
 }
 
-/* Does the line @text stand under the message of the one before, as what continues it does? */
-static bool is_under(const struct log *log, const char *text, size_t length, uint32_t *column)
-{
-	uint32_t last = log->count > 0 ? log->lines[log->count - 1].column : 0, indent = 0;
-
-	if (last > 0)
-		*column = last;
-	while (indent < length && indent < *column && text[indent] == ' ')
-		indent++;
-	if (indent < *column)
-		*column = 0;
-	return *column > 0;
-}
-
 int log_add_text(struct log *log, const char *text, size_t size)
 {
 	const char *end = text + size;
-	uint32_t column = 0;
 
 	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* Windows's mark of UTF-8 */
 		text += 3;
@@ -598,11 +610,12 @@ int log_add_text(struct log *log, const char *text, size_t size)
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t length = (size_t)((newline ? newline : end) - text);
-		const char *object = is_under(log, text, length, &column) ? NULL : object_in(text, length);
+		bool under = is_under(log, text, length);
+		const char *object = under ? NULL : object_in(text, length);
 		int r = object ? add_journal_json(log, object, (size_t)(text + length - object)) : 0;
 
 		if (r == 0)
-			r = log_add_line(log, text, length, NULL);
+			r = log_add_line(log, text, length, NULL, under);
 		if (r < 0)
 			return r;
 		text += length + 1;

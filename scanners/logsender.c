@@ -337,27 +337,6 @@ static void collect_hosts(const struct log *log, struct hosts *ret)
 			ret->names[ret->count++] = log->lines[i].host;
 }
 
-/*
- * A message of several lines, as journalctl shows it: what is not its first stands
- * under it, whatever it looks like, and is of the same process.
- */
-static void settle_continuations(struct log *log)
-{
-	for (size_t i = 1; i < log->count; i++) {
-		const struct log_line *head = &log->lines[i - 1];
-		struct log_line *line = &log->lines[i];
-
-		if (head->column == 0 || strspn(line->raw, " ") < head->column)
-			continue;
-		line->source = head->source;
-		line->pid = head->pid;
-		line->sender = head->sender;
-		line->host = head->host;
-		line->column = head->column;
-		line->continued = true;
-	}
-}
-
 /* What journalctl adds itself: "-- Boot …", "-- Subject: …", "░░ Subject: …" of its catalog. */
 static void settle_catalog(struct log *log)
 {
@@ -578,7 +557,6 @@ static void divide_into_starts(struct log *log)
 
 void log_settle(struct log *log)
 {
-	settle_continuations(log);
 	log_order(log);
 	settle_catalog(log);
 	settle_status_blocks(log);
