@@ -308,6 +308,7 @@ int incident_quarantine(struct situation *s, const struct decision *decision,
 	}
 	if (r < 0 && ticket.fd >= 0) {
 		report.aside = quarantine_has_root(&ticket);
+		fill_times(&ticket, &report);
 		if (quarantine_where(&s->place, &ticket) == OLD_ROOT_STANDS)
 			(void)incident_undo(&s->config, &s->place, &ticket); /* else the next run mends it */
 	}

@@ -155,7 +155,7 @@ static int set_aside(struct situation *s, struct ticket *begun, struct incident_
 	const struct decision decision = { .rule = &rule, .steps = STEP_QUARANTINE };
 	int r = incident_quarantine(s, &decision, begun->fd >= 0 ? begun : NULL, report);
 
-	if (r == 0 && skip_salvage(&s->place, report->id) < 0)
+	if ((r == 0 || report->aside) && skip_salvage(&s->place, report->id) < 0)
 		log_warning("the images of the root that stood until now will be brought over");
 	return r;
 }

@@ -16,13 +16,19 @@
 #include <unistd.h>
 
 static const char *armed_function;
-static int calls_left, armed_error;
+static int calls_left, failures_left, armed_error;
 static bool fired;
 
 void fault_arm(const char *function, int n, int error)
 {
+	fault_arm_times(function, n, 1, error);
+}
+
+void fault_arm_times(const char *function, int n, int times, int error)
+{
 	armed_function = function;
 	calls_left = n;
+	failures_left = times;
 	armed_error = error;
 	fired = false;
 }
@@ -38,8 +44,9 @@ static bool hit(const char *function)
 	if (!armed_function ||
 	    (strcmp(armed_function, function) != 0 && strcmp(armed_function, "any") != 0))
 		return false;
-	if (--calls_left != 0)
+	if (--calls_left > 0 || failures_left == 0)
 		return false;
+	failures_left--;
 	fired = true;
 	if (armed_error == FAULT_HANG) {
 		(void)usleep(FAULT_HANG_MSEC * 1000);

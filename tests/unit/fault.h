@@ -26,6 +26,9 @@ enum { FAULT_HANG = -1, FAULT_STOP = -2, FAULT_HANG_MSEC = 400 };
 /* The @n-th call (from 1) of @function fails with @error; "any" is every wrapped one. */
 void fault_arm(const char *function, int n, int error);
 
+/* So do the calls behind it, @times in all: what is tried again fails again. */
+void fault_arm_times(const char *function, int n, int times, int error);
+
 /* Disarm; returns whether the fault happened since fault_arm(). */
 bool fault_fired(void);
 

@@ -101,6 +101,7 @@ static void test_a_root_comes_back(void)
 	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
 	CHECK(world_has(PENDING));
 	CHECK_EQ(tap_shell("grep -q \" containerd.service restore %s asked\" " RECORDS_PATH "/history", id), 0);
+	world_run("grep -rq set_aside " RECORDS_PATH);
 	ticket_done(&ticket);
 	/* Once is enough, and what stood comes back in turn, with its own images. */
 	CHECK_EQ(restore(), -EINVAL);
@@ -122,6 +123,21 @@ static void test_over_an_unused_root(void)
 	open_ticket(id, &ticket);
 	CHECK_EQ(ticket_state(&ticket), TICKET_RESTORED);
 	CHECK_EQ(json_array_size(json_object_get(json_object_get(ticket.manifest, "lost"), "sandboxes")), 1);
+}
+
+/* From the look at it to the end nobody else gets at it. */
+static void test_it_is_locked(void)
+{
+	struct situation_options options = { .overrides = paths };
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_ticket struct ticket ticket = NONE, other = NONE;
+
+	begin(true);
+	CHECK_EQ(situation_look(&options, NULL, &s), 0);
+	CHECK_EQ(put_back_open(&s, id, true, &ticket), 0);
+	CHECK_EQ(ticket_open(&s.place, id, &other), -EBUSY);
+	CHECK_EQ(ticket_peek(&s.place, id, &other), 0);
+	CHECK_EQ(ticket_lock_data(&other, true), -EBUSY);
 }
 
 static void test_what_cannot_be_put_back(void)
@@ -272,43 +288,97 @@ static void test_nothing_is_begun_beside_one_that_cannot_be_mended(void)
 	CHECK(world_has(TASKS "/k8s.io/pod"));
 }
 
-/* Returns whether there was an @n-th call. What comes of it is in order whichever failed. */
-static bool fails_at(const char *call, int n)
+/* Of a restore that failed or was killed: what a later run makes of it. Both roots are there. */
+static ino_t mended(void)
 {
-	struct incident_report report = { 0 };
 	cleanup_ticket struct ticket begun = NONE;
 	cleanup_data_root struct data_root place = NOWHERE;
-	bool fired;
-	ino_t stands;
-	int r;
 
-	begin(true);
-	fault_arm(call, n, EIO);
-	r = put_back(&paths, &config, id, &report);
-	fired = fault_fired();
-	stands = world_inode(ROOT);
-	if (!CHECK_EQ(stands, r == 0 ? old : stands == old ? old : fresh))
-		printf("# %s, call %d: %d\n", call, n, r);
-	world_run(stands == old ? "grep -q old " META : "grep -q new " META);
-	/* Whatever is mended later, the root that stands then is not put away, nor the other's data gone. */
 	open_place(&place);
 	CHECK(incident_mend(&config, &place, &begun) >= 0);
 	if (begun.fd >= 0)
 		CHECK_EQ(incident_undo(&config, &place, &begun), 0);
-	if (!CHECK_EQ(world_inode(ROOT), stands))
-		printf("# %s, call %d: %d\n", call, n, r);
 	world_run("test $(cat " META " " JAIL "/*/root/io.containerd.metadata.v1.bolt/meta.db | sort | tr -d '\\n') = newold");
+	return world_inode(ROOT);
+}
+
+/* Returns whether there was an @n-th call. What comes of it is in order whichever failed. */
+static bool fails_at(const char *call, int n, int times)
+{
+	struct incident_report report = { 0 };
+	bool fired, ok;
+	ino_t stands;
+	int r;
+
+	begin(true);
+	fault_arm_times(call, n, times, EIO);
+	r = put_back(&paths, &config, id, &report);
+	fired = fault_fired();
+	stands = world_inode(ROOT);
+	if (r == 0) { /* what stood can be had back in turn */
+		cleanup_ticket struct ticket ticket = NONE;
+
+		ok = CHECK(*report.id) && CHECK_EQ(stands, old);
+		CHECK_EQ(tap_shell("grep -q new " JAIL "/%s/root/io.containerd.metadata.v1.bolt/meta.db", report.id), 0);
+		CHECK_EQ(mended(), stands);
+		open_ticket(report.id, &ticket);
+		ok = CHECK_EQ(ticket_state(&ticket), TICKET_MOVED) && ok;
+	} else {
+		ok = CHECK(stands == old || stands == fresh) && CHECK_EQ(mended(), stands);
+	}
+	if (!ok)
+		printf("# %s, call %d, %d times: %d\n", call, n, times, r);
 	return fired;
 }
 
+static const char *const calls[] = { "fsync", "fdatasync", "renameat", "renameat2", "mkdirat", "unlinkat", "write",
+				     "flock" };
+
 static void test_no_fault_leaves_no_root(void)
 {
-	static const char *const calls[] = { "fsync", "fdatasync", "renameat", "renameat2", "mkdirat", "unlinkat",
-					     "write", "flock" };
-
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		for (int n = 1; fails_at(calls[i], n); n++)
+		for (int n = 1; fails_at(calls[i], n, 1); n++)
 			;
+	/* Trying once more does not help, going back does. */
+	for (int n = 1; fails_at("renameat2", n, 2); n++)
+		;
+}
+
+/* Returns whether there was an @n-th call: killed there, some root with its data stands in the end. */
+static bool killed_at(const char *call, int n)
+{
+	int status;
+	pid_t child;
+	ino_t stands;
+
+	begin(true);
+	(void)fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		struct incident_report report = { 0 };
+
+		fault_arm(call, n, FAULT_STOP);
+		(void)put_back(&paths, &config, id, &report);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+	if (!WIFSTOPPED(status))
+		return false;
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	stands = mended();
+	if (!CHECK(stands == old || stands == fresh))
+		printf("# %s, call %d\n", call, n);
+	return true;
+}
+
+static void test_no_kill_leaves_no_root(void)
+{
+	/* Between any two of those that change anything. */
+	for (int n = 1; killed_at("fsync", n); n++)
+		;
+	for (int n = 1; killed_at("renameat2", n); n++)
+		;
 }
 
 int main(void)
@@ -317,11 +387,13 @@ int main(void)
 		return 0;
 	RUN(test_a_root_comes_back);
 	RUN(test_over_an_unused_root);
+	RUN(test_it_is_locked);
 	RUN(test_what_cannot_be_put_back);
 	RUN(test_what_somebody_uses_stays);
 	RUN(test_who_works_on_it_is_waited_for);
 	RUN(test_an_unfinished_quarantine_is_gone_on_with);
 	RUN(test_nothing_is_begun_beside_one_that_cannot_be_mended);
 	RUN(test_no_fault_leaves_no_root);
+	RUN(test_no_kill_leaves_no_root);
 	return tap_done();
 }
