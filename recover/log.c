@@ -77,6 +77,8 @@ const char *log_name(const char *name)
 	size_t len = strnlen(name, SHOWN + 1);
 	int n = strvisx(buffer, name, len < SHOWN ? len : SHOWN, VIS_CSTYLE | VIS_NL | VIS_TAB);
 
+	if (n <= 0 && len > 0) /* no memory: something of that name is there all the same */
+		return "?";
 	if (len > SHOWN)
 		memcpy(buffer + n, "...", sizeof("..."));
 	return buffer;

@@ -151,7 +151,11 @@ static void look_at_history(struct situation *s, int records_fd)
 	int r;
 
 	if (records_fd < 0) {
-		f->history.cooling_down = records_fd != -ENOENT;
+		bool unknown = records_fd != -ENOENT;
+
+		f->history.cooling_down = unknown;
+		f->history.freed = f->history.restarted = unknown;
+		f->history.tmpmounts = f->history.deferred = unknown;
 		return;
 	}
 	f->history.hold = faccessat(records_fd, "hold", F_OK, AT_SYMLINK_NOFOLLOW) == 0;

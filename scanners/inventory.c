@@ -186,10 +186,9 @@ static int scan_bundle(struct scan *scan, int ns_fd, const char *ns, const char 
 	int r;
 
 	r = bundle_read(ns_fd, ns, id, &bundle);
-	if (r < 0) {
-		scan->inventory->unreadable += r != -ENOENT && r != -ENOMEM;
-		return r == -ENOMEM ? r : 0;
-	}
+	/* One that cannot be opened is a pod that nobody would end, and containerd takes up. */
+	if (r < 0)
+		return r == -ENOTDIR ? 0 : judge_source(scan, r);
 	scan->inventory->unreadable += !bundle.readable;
 	r = prove_init(scan, &bundle, &init);
 	if (r < 0)

@@ -18,7 +18,6 @@
 #include "recover/fingerprint.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
-#include "tests/unit/bolt_build.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/tap.h"
 #include "tests/unit/world.h"
@@ -175,6 +174,7 @@ static void test_a_database_that_somebody_holds(void)
 	s = look_with((struct situation_options){ .whole_tree = true });
 	CHECK_EQ(s.facts.meta.lock, LOCK_BY_OTHER);
 	CHECK_EQ(s.facts.meta.lock_pid, child);
+	CHECK_EQ(s.facts.meta.state, DB_SOUND);
 	CHECK(!s.facts.meta.under_lock && !s.facts.meta.whole_tree && !s.facts.leftovers.looked);
 	CHECK(s.meta_fd < 0 && !s.facts.snapshots.under_lock);
 	situation_done(&s);
@@ -576,42 +576,6 @@ static void test_shims_that_are_dead(void)
 	CHECK_EQ(s.facts.pods.shims, 0);
 }
 
-/* What another client's containers wrote is nobody's to put aside unasked. */
-static void test_layers_of_others(void)
-{
-	static const struct {
-		const char *name;
-		char kind;
-		unsigned count;
-	} cases[] = {
-		{ "moby/1/x", 2, 1 },	       { "moby/1/x", 3, 0 }, { "moby/1/extract-5 sha256:1", 2, 0 },
-		{ "k8s.io/1/x", 2, 0 },	       { "k8s.io2/1/x", 2, 1 }, { "moby/1", 2, 0 },
-		{ "moby", 2, 0 },	       { "moby/1/x", 1, 0 }, { "default/1/extract", 2, 1 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		cleanup_situation struct situation s = SITUATION_NONE;
-		struct build b = { .page_size = 4096, .next_page = 2 };
-		struct build_item item, members[] = { build_text("id", "\1"),
-						      build_value("kind", &cases[i].kind, 1) };
-		uint8_t inside[200], header[16];
-
-		begin();
-		b.fd = open(SNAPSHOTTER "/metadata.db", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		item = build_inline(cases[i].name, members, 2, inside);
-		item = build_bucket("snapshots", build_tree(&b, &item, 1), header);
-		item = build_bucket("v1", build_tree(&b, &item, 1), header);
-		build_finish(&b, build_tree(&b, &item, 1), UINT64_MAX);
-		(void)close(b.fd);
-		s = look();
-		CHECK_EQ(s.facts.snapshots.state, DB_SOUND);
-		if (!CHECK_EQ(s.facts.pods.foreign_layers, cases[i].count))
-			printf("# case %zu\n", i);
-		CHECK_EQ(strncmp(s.facts.pods.foreign_namespace, cases[i].name, strcspn(cases[i].name, "/")) == 0 &&
-			 strlen(s.facts.pods.foreign_namespace) == strcspn(cases[i].name, "/"), cases[i].count);
-	}
-}
-
 /* Where to look further is not known, and nothing is looked at. */
 static void test_a_configuration_that_is_not_understood(void)
 {
@@ -691,7 +655,6 @@ int main(void)
 	RUN(test_leftovers);
 	RUN(test_tmpmounts_and_shims);
 	RUN(test_shims_that_are_dead);
-	RUN(test_layers_of_others);
 	RUN(test_a_configuration_that_is_not_understood);
 	free(top);
 	return tap_done();
