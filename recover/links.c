@@ -1,12 +1,10 @@
 #include "recover/links.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
 #include "scanners/links.h"
+#include "scanners/netlink.h"
 
 enum {
 	BUFFER_SIZE = 64 * 1024, /* a batch of messages of some 40 bytes, or its answers */
@@ -47,8 +46,7 @@ struct session {
 
 static void session_done(struct session *session)
 {
-	if (session->socket)
-		(void)mnl_socket_close(session->socket);
+	netlink_close(&session->socket);
 	free(session->buffer);
 	free(session->links);
 }
@@ -88,7 +86,6 @@ static uint32_t free_group(const struct links *now)
 static int session_open(const struct inventory *lost, struct session *session)
 {
 	cleanup_links struct links now = { 0 };
-	struct timeval patience = { .tv_sec = ANSWER_MSEC / 1000 };
 	int r = links_scan(&now);
 
 	for (size_t i = 0; r == 0 && i < lost->sandbox_count; i++)
@@ -100,13 +97,7 @@ static int session_open(const struct inventory *lost, struct session *session)
 	session->buffer = malloc(BUFFER_SIZE);
 	if (!session->buffer)
 		return -ENOMEM;
-	session->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!session->socket || mnl_socket_bind(session->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	if (setsockopt(mnl_socket_get_fd(session->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
-		       sizeof(patience)) < 0)
-		return -errno;
-	return 0;
+	return netlink_open(NETLINK_ROUTE, ANSWER_MSEC, &session->socket);
 }
 
 static struct nlmsghdr *put_message(struct session *session, size_t offset, uint16_t type, int index)

@@ -2,21 +2,20 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "recover/log.h"
 #include "scanners/cleanup.h"
+#include "scanners/netlink.h"
 #include "scanners/nft.h"
 
 enum {
 	BUFFER_SIZE = 64 * 1024,
 	MESSAGE_ROOM = 512, /* of ours with two names of at most NFT_NAME_MAXLEN: checked */
-	ANSWER_SEC = 10,
+	ANSWER_MSEC = 10000,
 	MASQ_DIGITS = 24, /* containernetworking/plugins, pkg/utils, FormatChainName() */
 };
 
@@ -30,8 +29,7 @@ struct session {
 
 static void session_done(struct session *session)
 {
-	if (session->socket)
-		(void)mnl_socket_close(session->socket);
+	netlink_close(&session->socket);
 	free(session->buffer);
 }
 #define cleanup_session __attribute__((cleanup(session_done)))
@@ -52,18 +50,10 @@ bool rules_is_own_chain(const char *chain)
 
 static int session_open(struct session *session)
 {
-	struct timeval patience = { .tv_sec = ANSWER_SEC };
-
 	session->buffer = malloc(BUFFER_SIZE);
 	if (!session->buffer)
 		return -ENOMEM;
-	session->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!session->socket || mnl_socket_bind(session->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	if (setsockopt(mnl_socket_get_fd(session->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
-		       sizeof(patience)) < 0)
-		return -errno;
-	return 0;
+	return netlink_open(NETLINK_NETFILTER, ANSWER_MSEC, &session->socket);
 }
 
 static struct nlmsghdr *put(struct session *session, uint16_t type, uint8_t family, uint16_t resource,

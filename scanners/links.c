@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
 #include <linux/net_namespace.h>
@@ -10,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/vfs.h>
 
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
+#include "scanners/netlink.h"
 
 enum {
 	RECEIVE_SIZE = 1024 * 1024, /* the kernel fills what it is offered, up to 32 KiB at once */
@@ -85,13 +84,6 @@ static int take_link(const struct nlmsghdr *message, void *data)
 	return mnl_attr_parse(message, sizeof(*info), take_attribute, link);
 }
 
-static void socket_close(struct mnl_socket **socket)
-{
-	if (*socket)
-		(void)mnl_socket_close(*socket);
-}
-#define cleanup_socket __attribute__((cleanup(socket_close)))
-
 static int send_dump(struct mnl_socket *socket)
 {
 	char request[MNL_NLMSG_HDRLEN + 256] __attribute__((aligned(MNL_ALIGNTO))) = { 0 };
@@ -110,24 +102,12 @@ static int send_dump(struct mnl_socket *socket)
 
 static int dump(char *buffer, struct links *links)
 {
-	cleanup_socket struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	int r;
+	cleanup_netlink struct mnl_socket *socket = NULL;
+	int r = netlink_open(NETLINK_ROUTE, 0, &socket);
 
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	r = send_dump(socket);
-	if (r < 0)
-		return r;
-	do {
-		ssize_t n = mnl_socket_recvfrom(socket, buffer, RECEIVE_SIZE);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(socket), take_link, links);
-	} while (r > MNL_CB_STOP);
-	return r < 0 ? -errno : 0;
+	if (r == 0)
+		r = send_dump(socket);
+	return r < 0 ? r : netlink_take_dump(socket, buffer, RECEIVE_SIZE, take_link, links);
 }
 
 static int by_index(const void *a, const void *b)
@@ -186,18 +166,12 @@ const struct link_entry *links_by_name(const struct links *links, const char *na
 
 int links_netns_open(struct mnl_socket **ret)
 {
-	cleanup_socket struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	*ret = take_ptr(socket);
-	return 0;
+	return netlink_open(NETLINK_ROUTE, 0, ret);
 }
 
 void links_netns_close(struct mnl_socket **socket)
 {
-	socket_close(socket);
-	*socket = NULL;
+	netlink_close(socket);
 }
 
 static int take_nsid_attribute(const struct nlattr *attr, void *data)

@@ -2,17 +2,16 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
+#include "scanners/netlink.h"
 #include "scanners/process.h"
 
 enum {
@@ -247,13 +246,6 @@ static int take_chain(const struct nlmsghdr *message, void *data)
 	return r;
 }
 
-static void socket_close(struct mnl_socket **socket)
-{
-	if (*socket)
-		(void)mnl_socket_close(*socket);
-}
-#define cleanup_socket __attribute__((cleanup(socket_close)))
-
 static int send_dump(struct mnl_socket *socket, uint16_t type)
 {
 	char request[MNL_NLMSG_HDRLEN + 64] __attribute__((aligned(MNL_ALIGNTO))) = { 0 };
@@ -271,25 +263,12 @@ static int send_dump(struct mnl_socket *socket, uint16_t type)
 
 static int dump(const struct kind *kind, char *buffer, struct nft_rules *rules)
 {
-	cleanup_socket struct mnl_socket *socket =
-		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	int r;
+	cleanup_netlink struct mnl_socket *socket = NULL;
+	int r = netlink_open(NETLINK_NETFILTER, 0, &socket);
 
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	r = send_dump(socket, kind->type);
-	if (r < 0)
-		return r;
-	do {
-		ssize_t n = mnl_socket_recvfrom(socket, buffer, RECEIVE_SIZE);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(buffer, (size_t)n, 1, mnl_socket_get_portid(socket), kind->take, rules);
-	} while (r > MNL_CB_STOP);
-	return r < 0 ? -errno : 0;
+	if (r == 0)
+		r = send_dump(socket, kind->type);
+	return r < 0 ? r : netlink_take_dump(socket, buffer, RECEIVE_SIZE, kind->take, rules);
 }
 
 static int scan(const struct kind *kind, struct nft_rules *ret)

@@ -172,6 +172,27 @@ static void test_overflow_is_survived(void)
 	run("ip netns del x");
 }
 
+/* A list that ends early would be taken for the whole: what is missing in it for gone. */
+static void test_signal_ends_no_dump(void)
+{
+	unsigned fired = 0;
+
+	run("for i in $(seq 300); do echo \"link add p$i type bridge\"; done | ip -batch -");
+	for (int n = 1;; n++) {
+		cleanup_links struct links links = { 0 };
+		bool hit;
+
+		fault_arm("mnl_socket_recvfrom", n, EINTR);
+		CHECK_EQ(links_scan(&links), 0);
+		hit = fault_fired();
+		CHECK(links.count >= PERMANENT);
+		fired += hit;
+		if (!hit)
+			break;
+	}
+	CHECK(fired > 1);
+}
+
 int main(void)
 {
 	if (geteuid() != 0 || unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
@@ -181,5 +202,6 @@ int main(void)
 	}
 	RUN(test_interrupted_dumps_are_repeated);
 	RUN(test_overflow_is_survived);
+	RUN(test_signal_ends_no_dump);
 	return tap_done();
 }
