@@ -234,7 +234,12 @@ aside=$(node_path "$(node_quarantine)")/root
 mkdir "$aside/many" "$aside/mounted"
 "$BUILD/tests/bench/maketree" "$aside/many" 4000 1 1000 10 >/dev/null
 head -c 1048576 /dev/zero >"$aside/held"
-node_service holder sh -c "exec sleep 1000 <$root.quarantine/$id/root/held"
+hold_open() { # FILE
+    node_service holder sh -c "exec <$1 && touch /run/holds && exec sleep 1000"
+    node_until 20 node_run test -e /run/holds
+    node_run rm /run/holds
+}
+hold_open "$root.quarantine/$id/root/held"
 node_run mount --bind /usr "$root.quarantine/$id/root/mounted"
 node_run sh -c "echo \$\$ >/run/purge.pid; exec containerd-recover purge --yes --max-rate 300 $id" >"$NODE/said" 2>&1 &
 by_hand=$!
@@ -279,7 +284,7 @@ aside=$(node_path "$(node_quarantine)")/root
 is "its entries were counted" "$(query "$aside/../manifest.json" 'd["facts"]["count"]["complete"]')" True
 mkdir "$aside/mounted"
 head -c 1048576 /dev/zero >"$aside/held"
-node_service holder sh -c "exec sleep 1000 <$root.quarantine/$first/root/held"
+hold_open "$root.quarantine/$first/root/held"
 node_run mount --bind /usr "$root.quarantine/$first/root/mounted"
 
 export -f node_run node_leader
