@@ -92,7 +92,7 @@ $(B)/containerd-recover: $(OBJ)
 
 # Unit tests link everything but main(), with the calls that tests make fail
 # (tests/unit/fault.h) wrapped.
-UNIT_OBJ := $(addprefix $(B)/tests/unit/,tap.o fault.o processes.o world.o)
+UNIT_OBJ := $(addprefix $(B)/tests/unit/,tap.o fault.o processes.o world.o salvage_scene.o)
 WRAPPED := openat64 $(shell awk -F'[^A-Za-z0-9_]' '/^WRAP/ { print $$2 substr($$1, 5) }' tests/unit/fault.c)
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(UNIT_OBJ) $(LIB_OBJ)
 	@echo "  LD    $@"

@@ -166,12 +166,13 @@ static bool is_there(const struct run *run, const struct salvage_image *image)
 
 static bool has_room(const struct run *run, const struct oci_image *oci)
 {
+	uint64_t needed = salvage_blobs_room(run->store_fd, run->new_store_fd, oci), there;
 	struct statvfs fs;
 
-	return fstatvfs(run->new_root_fd, &fs) < 0 || /* not known to be short */
-	       (uint64_t)fs.f_bavail * fs.f_frsize >=
-		       salvage_blobs_room(run->store_fd, run->new_store_fd, oci) +
-			       run->options->min_free_bytes;
+	if (fstatvfs(run->new_root_fd, &fs) < 0)
+		return true; /* not known to be short */
+	there = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return there >= needed && there - needed >= run->options->min_free_bytes;
 }
 
 /* The last of its lines says why. */
@@ -288,11 +289,12 @@ static int bring_over(struct run *run, struct salvage_image *image)
 	if (r < 0 || image->outcome != SALVAGE_PENDING)
 		return r;
 	image->bytes = oci.bytes;
+	/* Before all of it is read: nothing is gained by that without room. */
+	if (!has_room(run, &oci))
+		return set_outcome(image, SALVAGE_NO_ROOM, NULL);
 	r = verify(run, &oci, image);
 	if (r < 0 || image->outcome != SALVAGE_PENDING)
 		return r;
-	if (!has_room(run, &oci))
-		return set_outcome(image, SALVAGE_NO_ROOM, NULL);
 	salvage_blobs_link(run->store_fd, run->new_store_fd, &oci);
 	stages_fault_point();
 	r = import(run, &oci, image);

@@ -45,21 +45,27 @@ static int write_archive(int dirfd, const char *name, int store_fd,
 	return fsync(dirfd) < 0 ? -errno : 0;
 }
 
-/* Archives of images that are no longer the pause image. */
+/* One that was made here: @name is as long as @wanted is, and has no other form. */
+static bool is_ours(const char *name, const char *wanted)
+{
+	size_t length = strlen(name);
+
+	return length == strlen(wanted) &&
+	       strncmp(name, SALVAGE_ARCHIVE_PREFIX, strlen(SALVAGE_ARCHIVE_PREFIX)) == 0 &&
+	       strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+/* Archives of images that are no longer the pause image, and what killed runs left of some. */
 static int remove_others(int dirfd, const char *wanted)
 {
 	cleanup_dir DIR *stream = NULL;
 	const char *name;
 	int r = dir_stream(dirfd, &stream);
 
-	while (r >= 0 && (r = dir_next(stream, &name, NULL)) > 0) {
-		size_t length = strlen(name);
-
-		if (length == strlen(wanted) && strncmp(name, SALVAGE_ARCHIVE_PREFIX, strlen(SALVAGE_ARCHIVE_PREFIX)) == 0 &&
-		    strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0 && strcmp(name, wanted) != 0 &&
-		    unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+	while (r >= 0 && (r = dir_next(stream, &name, NULL)) > 0)
+		if ((is_ours(name, wanted) || (*name == '.' && is_ours(name + 1, wanted))) &&
+		    strcmp(name, wanted) != 0 && unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
 			return -errno;
-	}
 	return r;
 }
 

@@ -16,6 +16,9 @@
 
 enum { UNPACKED = 4 }; /* times a compressed layer, as a rule of thumb */
 
+/* A hole of which there is no room for even one: the sums stay far below 2^64. */
+#define SIZE_ABSURD (UINT64_C(1) << 48)
+
 static char *describe(const struct oci_blob *blob, int error)
 {
 	return text_print("%s %s: %s", blob->is_layer ? "layer" : "blob", blob->digest,
@@ -53,6 +56,8 @@ uint64_t salvage_blobs_room(int store_fd, int new_store_fd, const struct oci_ima
 	for (size_t i = 0; i < oci->blob_count; i++) {
 		const struct oci_blob *blob = &oci->blobs[i];
 
+		if (blob->size > SIZE_ABSURD)
+			return UINT64_MAX;
 		biggest = MAX(biggest, blob->size);
 		if (blob->is_layer)
 			unpacked += blob->size * (blob->is_compressed ? UNPACKED : 1);

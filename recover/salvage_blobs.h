@@ -24,6 +24,7 @@ int salvage_blobs_verify(int store_fd, struct oci_image *oci, bool (*stop)(void 
 /*
  * How many bytes bringing @oci over takes on the way: its biggest blob while it
  * is received, its layers unpacked, and all of it where nothing can be linked.
+ * UINT64_MAX where a blob has a size that no disk has.
  */
 uint64_t salvage_blobs_room(int store_fd, int new_store_fd, const struct oci_image *oci);
 

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -267,6 +268,15 @@ static json_t *to_json(const struct salvage *salvage)
 			 salvage->carved, "images", images);
 }
 
+/* From damaged records anything may come. */
+static bool is_plain(const char *name)
+{
+	for (; name && *name; name++)
+		if (!isgraph((unsigned char)*name))
+			return false;
+	return true;
+}
+
 static int list_to_pull(const struct salvage *salvage, struct text *to)
 {
 	int r = 0;
@@ -280,8 +290,9 @@ static int list_to_pull(const struct salvage *salvage, struct text *to)
 			cleanup_free char *line =
 				text_print("%s %s\n", image->ns ?: "-", image->names[n]);
 
-			if (is_own_name(image->names[n]))
-				continue; /* no registry knows it */
+			/* No registry knows it; or it would not be a line of its own. */
+			if (is_own_name(image->names[n]) || !is_plain(image->ns) || !is_plain(image->names[n]))
+				continue;
 			r = line ? text_add_string(to, line) : -ENOMEM;
 		}
 	}

@@ -15,11 +15,14 @@
 enum {
 	MANIFEST_MAX = 8 << 20, /* as containerd's own limit for one */
 	DEPTH_MAX = 4,		/* an index in an index is odd, deeper is a loop */
+	MANIFESTS_MAX = 300,	/* in all: one that names another a thousand times is a bomb */
+	BLOBS_MAX = 5000,	/* an image has at most some 127 layers, a platform */
 	BLOCK = 1 << 20,
 };
 
 struct reading {
 	int store_fd;
+	unsigned manifests;
 	struct oci_image image;
 	char *problem;
 };
@@ -132,6 +135,8 @@ static int add_blob(struct reading *reading, const char *digest, uint64_t size, 
 	for (size_t i = 0; i < reading->image.blob_count; i++)
 		if (strcmp(reading->image.blobs[i].digest, digest) == 0)
 			return 0;
+	if (reading->image.blob_count >= BLOBS_MAX)
+		return complain(reading, -ENOTSUP, "one blob too many:", digest);
 	copy = strdup(digest);
 	blob = copy ? ARRAY_ADD(reading->image.blobs, reading->image.blob_count) : NULL;
 	if (!blob) {
@@ -248,6 +253,8 @@ static int read_index(struct reading *reading, const json_t *children, unsigned 
 		}
 		if (r == -ENOMEM)
 			return r;
+		if (reading->manifests > MANIFESTS_MAX)
+			return -ENOTSUP;
 		if (r < 0) {
 			drop_blobs(&reading->image, before);
 			reading->image.whole = false;
@@ -264,7 +271,7 @@ static int read_target(struct reading *reading, const char *digest, unsigned dep
 	uint64_t size = 0;
 	int r;
 
-	if (depth > DEPTH_MAX)
+	if (depth > DEPTH_MAX || reading->manifests++ >= MANIFESTS_MAX)
 		return complain(reading, -ENOTSUP, "index", digest);
 	r = read_json(reading, digest, &json, &size);
 	if (r < 0)

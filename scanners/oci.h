@@ -38,13 +38,14 @@ int oci_open_store(int root_fd);
 
 /*
  * Read what @digest, a manifest or an index, is made of. These are verified, of
- * configurations and layers only the sizes are looked at. Of an index, a platform whose blobs are not all there is left out; one must be whole.
+ * configurations and layers only the sizes are looked at. Of an index, a platform
+ * whose blobs are not all there is left out; one must be whole.
  *
  * Returns 0 with @ret to end with oci_image_done(); or a negative errno with
  * it untouched and what is wrong in *@ret_problem, the caller's to free() (NULL
  * for -ENOMEM): -ENOENT for a blob that is missing, -ENODATA if only layers
  * are, -EBADMSG for one that is not what its name says, -ENOTSUP for a format
- * that is not understood.
+ * that is not understood, or that has more manifests or blobs than any has.
  */
 int oci_image_read(int store_fd, const char *digest, struct oci_image *ret, char **ret_problem);
 

@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <sha2.h>
 
@@ -12,6 +14,7 @@
 #include "recover/salvage_export.h"
 #include "scanners/cleanup.h"
 #include "scanners/digest.h"
+#include "scanners/dir.h"
 #include "scanners/oci.h"
 #include "scanners/text.h"
 #include "tests/unit/fault.h"
@@ -164,6 +167,55 @@ static void test_index_in_itself(void)
 	free(problem);
 }
 
+/* Each names the one below a thousand times: read one by one they would take years. */
+static void test_index_that_is_a_bomb(void)
+{
+	char digest[80], *problem = NULL;
+	struct oci_image oci;
+
+	put("{\"manifests\":[]}", digest);
+	for (int i = 0; i < 3; i++) {
+		cleanup_text struct text text = { 0 };
+
+		CHECK_EQ(text_add_string(&text, "{\"manifests\":["), 0);
+		for (int n = 0; n < 1000; n++) {
+			cleanup_free char *one = text_print("%s{\"digest\":\"%s\"}", n ? "," : "", digest);
+
+			CHECK_EQ(text_add_string(&text, one), 0);
+		}
+		CHECK_EQ(text_add_string(&text, "]}"), 0);
+		put(text.string, digest);
+	}
+	CHECK_EQ(oci_image_read(store, digest, &oci, &problem), -ENOTSUP);
+	CHECK(problem != NULL);
+	free(problem);
+}
+
+static void test_more_blobs_than_any_image_has(void)
+{
+	enum { LAYERS = 5000 };
+	cleanup_text struct text text = { 0 };
+	char digest[80], *problem = NULL;
+	struct oci_image oci;
+
+	put("{}", digest);
+	for (int i = 0; i < LAYERS; i++) {
+		cleanup_free char *one = text_print("%s{\"digest\":\"sha256:%064d\",\"size\":0}",
+						    i ? "," : "{\"layers\":[", i);
+		cleanup_free char *hex = text_print("%064d", i);
+
+		CHECK_EQ(text_add_string(&text, one), 0);
+		(void)close(openat(store, hex, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	}
+	CHECK_EQ(text_add_string(&text, "],\"config\":{\"digest\":\""), 0);
+	CHECK_EQ(text_add_string(&text, digest), 0);
+	CHECK_EQ(text_add_string(&text, "\",\"size\":2}}"), 0);
+	put(text.string, digest);
+	CHECK_EQ(oci_image_read(store, digest, &oci, &problem), -ENOTSUP);
+	CHECK(problem && strstr(problem, "too many"));
+	free(problem);
+}
+
 static int append(void *data, const void *bytes, size_t size)
 {
 	return fwrite(bytes, 1, size, data) == size ? 0 : -EIO;
@@ -172,7 +224,7 @@ static int append(void *data, const void *bytes, size_t size)
 static void test_export(void)
 {
 	cleanup_oci_image struct oci_image oci = { 0 };
-	char *names[] = { (char *)"a.example/x:1", (char *)"a.example/x:2" }, *problem, *tar = NULL;
+	char *names[] = { (char *)"a.example/x:1", (char *)"a.example/x:2" }, *problem, *tar = NULL, expected[150];
 	struct image image;
 	size_t size = 0;
 	FILE *to = open_memstream(&tar, &size);
@@ -184,6 +236,9 @@ static void test_export(void)
 	CHECK_EQ(fclose(to), 0);
 	CHECK(memmem(tar, size, "a.example/x:2", 13) != NULL);
 	CHECK(memmem(tar, size, "layer export 1", 14) != NULL);
+	(void)snprintf(expected, sizeof(expected), "\"digest\":\"%s\",\"size\":%llu,", image.manifest,
+		       (unsigned long long)oci.size);
+	CHECK(memmem(tar, size, expected, strlen(expected)) != NULL);
 	/* Nothing may be seen before all of it is there: the index comes last. */
 	CHECK((char *)memmem(tar, size, "index.json", 10) > (char *)memmem(tar, size, "layer export 1", 14));
 	free(tar);
@@ -247,6 +302,33 @@ static void test_export_of_names_that_are_wanted(void)
 	}
 }
 
+static int cannot_choose(void *data, char *const *names, size_t count, bool *ret_wanted)
+{
+	(void)data;
+	(void)names;
+	(void)count;
+	(void)ret_wanted;
+	return -EIO;
+}
+
+/* "None is wanted" would mean that they are there. */
+static void test_export_of_names_that_are_not_known(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	cleanup_free char *tar = NULL;
+	char *names[] = { (char *)"x" }, *problem;
+	struct image image;
+	size_t size = 0;
+	FILE *to = open_memstream(&tar, &size);
+
+	put_image("unknown", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(salvage_export(store, image.manifest, &oci,
+				&(struct salvage_names){ names, 1, cannot_choose, NULL }, append, to),
+		 -EIO);
+	CHECK_EQ(fclose(to), 0);
+}
+
 /* However it came about: what is written is looked at, not what was verified. */
 static void test_export_of_what_changed(void)
 {
@@ -287,8 +369,36 @@ static void read_and_verify(const struct image *image, struct oci_image *oci)
 	CHECK(problem == NULL);
 }
 
+static bool at_once(void *data)
+{
+	(void)data;
+	return true;
+}
+
+/* What was not read to its end is not verified. */
+static void test_verification_that_ends_early(void)
+{
+	cleanup_oci_image struct oci_image oci = { 0 };
+	struct image image;
+	char *problem = NULL;
+
+	put_image("early", &image);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), 0);
+	CHECK_EQ(salvage_blobs_verify(store, &oci, at_once, NULL, &problem), -ECANCELED);
+	for (int n = 1; n <= 4; n++) {
+		fault_arm("malloc", n, ENOMEM);
+		CHECK_EQ(salvage_blobs_verify(store, &oci, NULL, NULL, &problem), -ENOMEM);
+		CHECK(fault_fired());
+		fault_arm("malloc", n, ENOMEM);
+		CHECK_EQ(salvage_blobs_recheck(store, new_store, &oci, &problem), 0);
+		CHECK(fault_fired());
+	}
+	CHECK(problem == NULL);
+}
+
 static void test_blobs_are_linked(void)
 {
+	cleanup_fd int elsewhere = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_oci_image struct oci_image oci = { 0 };
 	struct image image;
 	uint64_t layers = 2 * strlen("layer linked 0");
@@ -298,6 +408,7 @@ static void test_blobs_are_linked(void)
 	/* One of the layers is compressed, and the manifest is the biggest blob. */
 	CHECK_EQ(salvage_blobs_room(store, new_store, &oci), oci.size + layers / 2 * 5);
 	CHECK_EQ(salvage_blobs_room(store, -EBADF, &oci), oci.size + layers / 2 * 5 + oci.bytes);
+	CHECK_EQ(salvage_blobs_room(store, elsewhere, &oci), oci.size + layers / 2 * 5 + oci.bytes);
 	salvage_blobs_link(store, -EBADF, &oci);
 	salvage_blobs_link(store, new_store, &oci);
 	for (size_t i = 0; i < oci.blob_count; i++)
@@ -359,12 +470,19 @@ static void test_one_copy_of_two(void)
 
 	put_image("twice", &image);
 	read_and_verify(&image, &oci);
+	/* Which changed the old files, too, as much as links do. */
+	salvage_blobs_link(store, new_store, &oci);
+	CHECK_EQ(unlinkat(new_store, image.config + 7, 0), 0);
 	CHECK_EQ(file_replace(new_store, image.layer[0] + 7, "layer twice 0", 13, 0600), 0);
 	CHECK_EQ(file_replace(new_store, image.layer[1] + 7, "layer twice 1", 13, 0600), 0);
 	CHECK_EQ(file_replace(store, ".containerd-recover-link", "killed", 6, 0600), 0);
 	CHECK_EQ(fchmodat(store, image.layer[1] + 7, 0666, 0), 0);
 	stays = inode_in(new_store, image.layer[1]);
 	CHECK_EQ(salvage_blobs_unite(store, -EBADF, &oci), 0);
+	fault_arm("renameat", 1, EIO);
+	CHECK_EQ(salvage_blobs_unite(store, new_store, &oci), 0);
+	CHECK(fault_fired());
+	CHECK(faccessat(store, ".containerd-recover-link", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
 	for (int n = 1;; n++) {
 		bool fired;
 
@@ -382,6 +500,42 @@ static void test_one_copy_of_two(void)
 	CHECK_EQ(inode_in(new_store, image.config), 0);
 	CHECK(faccessat(store, ".containerd-recover-link", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
 	CHECK_EQ(salvage_blobs_unite(store, new_store, &oci), 0);
+}
+
+static bool holds(int dirfd, const char *digest, const char *text)
+{
+	cleanup_free char *found = NULL;
+
+	return dir_read_file(dirfd, digest + 7, 100, &found, NULL) == 0 && strcmp(found, text) == 0;
+}
+
+/* At whatever moment the old file becomes another one: that one is not put in place. */
+static void test_one_copy_of_what_is_replaced(void)
+{
+	int status = 0;
+
+	for (int n = 1; !WIFEXITED(status) || n == 1; n++) {
+		cleanup_oci_image struct oci_image oci = { 0 };
+		struct image image;
+		pid_t child;
+
+		put_image("raced", &image);
+		read_and_verify(&image, &oci);
+		CHECK_EQ(file_replace(new_store, image.layer[0] + 7, "layer raced 0", 13, 0600), 0);
+		child = fork();
+		if (child == 0) {
+			fault_arm("openat", n, FAULT_STOP);
+			(void)salvage_blobs_unite(store, new_store, &oci);
+			_exit(0);
+		}
+		CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
+		if (WIFSTOPPED(status)) {
+			CHECK_EQ(file_replace(store, image.layer[0] + 7, "LAYER RACED 0", 13, 0600), 0);
+			CHECK_EQ(kill(child, SIGCONT), 0);
+			CHECK_EQ(waitpid(child, NULL, 0), child);
+		}
+		CHECK(holds(new_store, image.layer[0], "layer raced 0"));
+	}
 }
 
 /* Changed while it was streamed: containerd refuses it, and the link goes. */
@@ -438,6 +592,11 @@ static void test_what_may_be_needed_stays_linked(void)
 	(void)close(fd);
 	CHECK_EQ(salvage_blobs_recheck(store, new_store, &second, &problem), -EBADMSG);
 	CHECK_EQ(inode_in(new_store, image.layer[1]), inode_in(store, image.layer[1]));
+	/* Of two it is the first that is named. */
+	free(take_ptr(problem));
+	CHECK_EQ(file_replace(store, image.layer[0] + 7, "LAYER stays 0", 13, 0600), 0);
+	CHECK_EQ(salvage_blobs_recheck(store, new_store, &second, &problem), -EBADMSG);
+	CHECK(strstr(problem, image.layer[0]) != NULL);
 }
 
 static void test_allocations_fail(void)
@@ -471,14 +630,19 @@ int main(void)
 	RUN(test_flipped_byte);
 	RUN(test_index_of_platforms);
 	RUN(test_index_in_itself);
+	RUN(test_index_that_is_a_bomb);
+	RUN(test_more_blobs_than_any_image_has);
 	RUN(test_export);
 	RUN(test_export_ends_with_its_writer);
 	RUN(test_export_of_names_that_are_wanted);
+	RUN(test_export_of_names_that_are_not_known);
 	RUN(test_export_of_what_changed);
+	RUN(test_verification_that_ends_early);
 	RUN(test_blobs_are_linked);
 	RUN(test_what_changed_since_is_not_linked);
 	RUN(test_what_others_may_write_is_not_linked);
 	RUN(test_one_copy_of_two);
+	RUN(test_one_copy_of_what_is_replaced);
 	RUN(test_what_changes_later_is_unlinked);
 	RUN(test_what_may_be_needed_stays_linked);
 	RUN(test_allocations_fail);
