@@ -90,6 +90,26 @@ static void test_images_by_their_containers(void)
 	check_all(&salvage, SALVAGE_MISSING, "record is lost");
 }
 
+/* Of old pages: what has no name but the one that CRI makes was deleted, most likely. */
+static void test_images_of_old_pages(void)
+{
+	static const struct space space = {
+		"k8s.io", { { "a:1", A, false }, { "sha256:1234", B, false } }, 2, { { 0 } }, 0,
+	};
+	cleanup_salvage struct salvage salvage = { 0 };
+	cleanup_fd int fd = -EBADF;
+	char zeros[8192] = "";
+
+	begin("");
+	(void)put_spaces(old_fd, META, &space, 1);
+	fd = openat(old_fd, META, O_WRONLY | O_CLOEXEC);
+	CHECK_EQ(pwrite(fd, zeros, sizeof(zeros), 0), 8192);
+	CHECK_EQ(salvage_list(old_fd, &config, &salvage), 0);
+	CHECK(salvage.carved);
+	if (CHECK_EQ(salvage.count, 1))
+		CHECK_STR(salvage.images[0].names[0], "a:1");
+}
+
 /* ---- the archive that was kept ---- */
 
 static char *archives;
@@ -274,6 +294,28 @@ static void test_the_archive_is_brought_over(void)
 	}
 }
 
+/* The archive must not come to an end that could be taken for a good one. */
+static void test_an_archive_that_cannot_be_read(void)
+{
+	const struct salvage_options with = { .budget_msec = 20000, .pause_only = true, .archives = archives };
+	cleanup_salvage struct salvage salvage = { 0 };
+
+	if (geteuid() != 0) {
+		tap_skip("needs root");
+		return;
+	}
+	begin(READ TAKE);
+	clear_archives();
+	CHECK_EQ(unlinkat(store, pause_image.layer[0] + 7, 0), 0);
+	/* A regular file that gives EIO. */
+	CHECK_EQ(tap_shell("mkdir %s && touch %s/pause-1.tar && mount --bind /proc/1/mem %s/pause-1.tar", archives,
+			   archives, archives), 0);
+	CHECK_EQ(salvage_with(&with, &salvage), 0);
+	check_outcome(&salvage.images[0], SALVAGE_MISSING, "discarded");
+	CHECK(!has(base_fd, "whole"));
+	CHECK_EQ(tap_shell("umount %s/pause-1.tar", archives), 0);
+}
+
 static void test_no_archive_where_the_image_is_there(void)
 {
 	const struct salvage_options with = { .budget_msec = 20000, .pause_only = true, .archives = archives };
@@ -351,11 +393,13 @@ int main(void)
 	archives = text_print("%s/images", base);
 	RUN(test_the_order_of_the_images);
 	RUN(test_images_by_their_containers);
+	RUN(test_images_of_old_pages);
 	RUN(test_an_archive_is_kept);
 	RUN(test_an_archive_that_is_being_written);
 	RUN(test_no_archive_of_what_is_not_whole);
 	RUN(test_an_archive_is_whole_or_not_there);
 	RUN(test_the_archive_is_brought_over);
+	RUN(test_an_archive_that_cannot_be_read);
 	RUN(test_no_archive_where_the_image_is_there);
 	RUN(test_what_is_to_be_pulled);
 	scene_leave();
