@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +48,21 @@ static void begin(void)
 	add_databases();
 }
 
+/* The last start did, a minute ago. */
+static void time_out(void)
+{
+	struct ledger_entry entry = { .event = LEDGER_ATTEMPT, .invocation = "a" };
+	cleanup_fd int records = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct ledger_clock clock;
+
+	CHECK_EQ(ledger_clock_now(&clock), 0);
+	clock.boottime_msec -= 60000;
+	clock.realtime_sec -= 60;
+	CHECK_EQ(ledger_append(records, UNIT ".ledger", &clock, &entry, false), 0);
+	entry = (struct ledger_entry){ .event = LEDGER_STOPPED, .invocation = "a", .result = "timeout" };
+	CHECK_EQ(ledger_append(records, UNIT ".ledger", &clock, &entry, false), 0);
+}
+
 /* A node on which everything speaks against a fresh root. */
 static void begin_with_reasons(void)
 {
@@ -57,18 +74,7 @@ static void begin_with_reasons(void)
 	world_run("touch " RECORDS_PATH "/hold; mkdir -p " TASKS "/moby/x");
 	CHECK_EQ(tap_shell("for e in quarantine free-state restart tmpmounts defer; do echo %lld " UNIT
 			   " $e id x; done >" RECORDS_PATH "/history", (long long)time(NULL) - 10), 0);
-	{
-		struct ledger_entry entry = { .event = LEDGER_ATTEMPT, .invocation = "a" };
-		cleanup_fd int records = open(RECORDS_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		struct ledger_clock clock;
-
-		CHECK_EQ(ledger_clock_now(&clock), 0);
-		clock.boottime_msec -= 60000;
-		clock.realtime_sec -= 60;
-		CHECK_EQ(ledger_append(records, UNIT ".ledger", &clock, &entry, false), 0);
-		entry = (struct ledger_entry){ .event = LEDGER_STOPPED, .invocation = "a", .result = "timeout" };
-		CHECK_EQ(ledger_append(records, UNIT ".ledger", &clock, &entry, false), 0);
-	}
+	time_out();
 }
 
 static void end(struct situation *s)
@@ -215,6 +221,103 @@ static void test_layers_of_others(void)
 	}
 }
 
+/* A shim's socket, as its bundle names it; nobody answers. */
+static int listen_at(const char *bundle, const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)strcpy(address.sun_path, path);
+	CHECK_EQ(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_EQ(listen(fd, 5), 0);
+	CHECK_EQ(tap_shell("mkdir -p " TASKS "/k8s.io/%s && printf unix://%s >" TASKS "/k8s.io/%s/address", bundle, path,
+			   bundle), 0);
+	return fd;
+}
+
+/* A quarter of the start's own time is theirs: one that is slow answers within it, one that is silent hangs. */
+static void test_shims_that_hang(void)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	cleanup_fd int silent = -EBADF, slow = -EBADF;
+	pid_t child;
+
+	begin();
+	world_run("rm -r " TASKS "/k8s.io; mkdir -p /etc/systemd/system && printf '[Service]\\nExecStart=/usr/bin/containerd\\n"
+		  "TimeoutStartSec=4\\n' >/etc/systemd/system/" UNIT);
+	world_run("printf '[clear]\\nkill_hung = no\\n' >/etc/containerd-recover.conf");
+	time_out();
+	silent = listen_at("a", STATE "/silent");
+	slow = listen_at("b", STATE "/slow");
+	child = fork();
+	if (child == 0) {
+		int fd = accept(slow, NULL, NULL);
+
+		(void)usleep(300000);
+		(void)!write(fd, "x", 1);
+		_exit(0);
+	}
+	s = look();
+	CHECK(s.facts.shims.looked && s.facts.shims.complete);
+	CHECK_EQ(s.facts.shims.hung, 1);
+	CHECK_EQ(s.facts.shims.dead, 0);
+	CHECK_EQ(s.facts.shims.allowed_msec, 1320);
+	CHECK(!s.facts.shims.kill_hung);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	situation_done(&s);
+	/* One with an address of another form cannot be judged. */
+	world_run("printf vsock://1:2 >" TASKS "/k8s.io/a/address; rm -r " TASKS "/k8s.io/b");
+	s = look();
+	CHECK(s.facts.shims.looked && !s.facts.shims.complete);
+}
+
+/* What lives in another client's namespace would be ended by a fresh root, and made anew by nobody. */
+static void test_tasks_of_others(void)
+{
+	cleanup_situation struct situation s = SITUATION_NONE;
+	pid_t child;
+
+	begin();
+	child = fork();
+	if (child == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	CHECK_EQ(tap_shell("for ns in moby k8s.io; do mkdir -p " TASKS "/$ns/x " "/run/containerd/runc/$ns/x; "
+			   "printf %d >" TASKS "/$ns/x/init.pid; printf '{\"init_process_pid\": %d, \"init_process_start\": %%s}' "
+			   "$(cut -d' ' -f22 /proc/%d/stat) >/run/containerd/runc/$ns/x/state.json; done", (int)child, (int)child,
+			   (int)child), 0);
+	s = look();
+	CHECK_EQ(s.facts.pods.foreign_tasks, 1);
+	CHECK_STR(s.facts.pods.foreign_namespace, "moby");
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	situation_done(&s);
+	s = look();
+	CHECK_EQ(s.facts.pods.foreign_tasks, 0);
+}
+
+static void test_quarantines_and_a_configuration_at_hand(void)
+{
+	const struct config_overrides paths = { .root = ROOT, .state = STATE };
+	const struct situation_options options = { .overrides = paths };
+	struct config config = { 0 };
+	struct situation s = SITUATION_NONE;
+
+	begin();
+	world_run("mkdir -m 700 -p " JAIL "/20260101T000000Z-1a2b " JAIL "/20260101T000000Z-1a2c");
+	CHECK_EQ(config_read(&paths, &config), 0);
+	CHECK_EQ(situation_look(&options, &config, &s), 0);
+	CHECK(config.root == NULL); /* taken over */
+	CHECK_STR(s.config.root, ROOT);
+	CHECK_EQ(s.facts.history.quarantines, 2);
+	situation_done(&s);
+	world_run("rm -r " JAIL "; touch " JAIL);
+	s = look();
+	CHECK_EQ(s.facts.history.quarantines, 0);
+	situation_done(&s);
+}
+
 int main(void)
 {
 	top = realpath(".", NULL);
@@ -225,6 +328,9 @@ int main(void)
 	RUN(test_a_mount_in_a_root_that_is_none);
 	RUN(test_a_stop_that_timed_out);
 	RUN(test_layers_of_others);
+	RUN(test_shims_that_hang);
+	RUN(test_tasks_of_others);
+	RUN(test_quarantines_and_a_configuration_at_hand);
 	free(top);
 	return tap_done();
 }
