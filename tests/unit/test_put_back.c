@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "recover/command.h"
 #include "recover/put_back.h"
 #include "recover/quarantine.h"
 #include "scanners/cleanup.h"
@@ -390,6 +391,75 @@ static void test_no_kill_leaves_no_root(void)
 		;
 }
 
+/* The command itself, whose words are not the test's. */
+static int command(const char *option)
+{
+	char *argv[] = { (char *)"restore", (char *)"--root=" ROOT, (char *)"--state=" STATE, (char *)option, id, NULL };
+	int saved = dup(1), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC), r;
+
+	(void)fflush(stdout);
+	CHECK_EQ(dup2(nowhere, 1), 1);
+	r = restore_command(5, argv);
+	(void)fflush(stdout);
+	CHECK_EQ(dup2(saved, 1), 1);
+	(void)close(saved);
+	(void)close(nowhere);
+	return r;
+}
+
+/* Nothing is stopped, let alone moved, where it could not go on, or nobody asked for it. */
+static void test_what_the_command_refuses(void)
+{
+	static const struct {
+		const char *command, *option;
+		int status;
+	} cases[] = {
+		{ "true", "--dry-run", EXIT_OK },
+		{ "true", "--verbose", EXIT_USAGE }, /* no terminal to ask at */
+		{ "true", "--yes", EXIT_FAILED },    /* no systemd to stop it with */
+		{ "mount -t tmpfs -o ro none " RECORDS_PATH, "--yes", EXIT_FAILED },
+		{ "echo 'version = [' >/etc/bad.toml", "--config=/etc/bad.toml", EXIT_FAILED },
+		{ "cd " JAIL "/* && echo begin purge 9 9 >>stages", "--dry-run", EXIT_FAILED },
+		{ "cd " JAIL "/* && echo begin purge 9 9 >>stages", "--yes", EXIT_FAILED },
+		{ "mkdir -p /etc/containerd /var/lib/state && echo 'state = \"/var/lib/state\"' >/etc/containerd/config.toml && "
+		  "rm -r " STATE, "--yes", EXIT_HANDS_OFF },
+	};
+	int in = dup(0), nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	CHECK_EQ(dup2(nothing, 0), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin(true);
+		world_run(cases[i].command);
+		if (!CHECK_EQ(command(cases[i].option), cases[i].status))
+			printf("# %s, %s\n", cases[i].command, cases[i].option);
+		if (i == 3)
+			CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
+		CHECK_EQ(world_inode(ROOT), fresh);
+		world_run("test \"$(cat " META ")\" = new && test $(ls " JAIL " | wc -l) = 1 && ! grep restore " JAIL "/*/stages");
+		CHECK(world_has(TASKS "/k8s.io/pod") == world_has(STATE));
+	}
+	begin(true);
+	world_run("mv " ROOT " /var/lib/away");
+	CHECK_EQ(command("--yes"), EXIT_FAILED);
+	CHECK(!world_has(ROOT));
+	CHECK_EQ(dup2(in, 0), 0);
+	(void)close(in);
+	(void)close(nothing);
+}
+
+/* A containerd of somebody else's is told of before ours is stopped for nothing. */
+static void test_the_command_where_somebody_has_the_database(void)
+{
+	pid_t child;
+
+	begin(true);
+	child = hold(STANDING, 60000);
+	CHECK_EQ(command("--yes"), EXIT_HANDS_OFF);
+	check_untouched();
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+}
+
 int main(void)
 {
 	if (!world_enter())
@@ -402,6 +472,8 @@ int main(void)
 	RUN(test_who_works_on_it_is_waited_for);
 	RUN(test_an_unfinished_quarantine_is_gone_on_with);
 	RUN(test_nothing_is_begun_beside_one_that_cannot_be_mended);
+	RUN(test_what_the_command_refuses);
+	RUN(test_the_command_where_somebody_has_the_database);
 	RUN(test_no_fault_leaves_no_root);
 	RUN(test_no_kill_leaves_no_root);
 	return tap_done();
