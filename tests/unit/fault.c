@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -86,6 +87,7 @@ WRAP(mkdirat, int, -1, (int a, const char *b, mode_t c), (a, b, c))
 WRAP(unlinkat, int, -1, (int a, const char *b, int c), (a, b, c))
 WRAP(write, ssize_t, -1, (int a, const void *b, size_t c), (a, b, c))
 WRAP64(fstat, int, -1, (int a, struct stat *b), (a, b))
+WRAP64(fstatfs, int, -1, (int a, struct statfs *b), (a, b))
 WRAP64(fstatat, int, -1, (int a, const char *b, struct stat *c, int d), (a, b, c, d))
 WRAP(fchmod, int, -1, (int a, mode_t b), (a, b))
 WRAP(fchown, int, -1, (int a, uid_t b, gid_t c), (a, b, c))

@@ -107,7 +107,7 @@ static bool no_better(const struct facts *f, const struct facts *all)
 static void test_whatever_fails(void)
 {
 	static const char *const calls[] = { "openat", "sys_openat2", "fstat", "fstatat", "pread", "flock",
-					     "malloc", "calloc", "realloc" };
+					     "fstatfs", "malloc", "calloc", "realloc" };
 	struct situation s;
 	struct facts all;
 
@@ -121,7 +121,7 @@ static void test_whatever_fails(void)
 		for (int n = 1; n < 2000; n++) {
 			bool fired;
 
-			fault_arm(calls[i], n, i < 6 ? EIO : ENOMEM);
+			fault_arm(calls[i], n, i < 7 ? EIO : ENOMEM);
 			s = look();
 			fired = fault_fired();
 			if (s.config.root && s.facts.config.config != FACTS_CONFIG_UNKNOWN && !no_better(&s.facts, &all))
