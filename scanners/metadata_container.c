@@ -64,7 +64,7 @@ static int take_all_json(const struct bolt_item *item, const struct json_field *
 			 size_t count, struct metadata_container *container)
 {
 	const uint8_t *bytes;
-	json_error_t error;
+	json_error_t error = {0}; /* jansson leaves the code as it was where it has none */
 	size_t size;
 	json_t *json;
 	int r = metadata_any(item, &bytes, &size);
@@ -72,7 +72,7 @@ static int take_all_json(const struct bolt_item *item, const struct json_field *
 	if (r != 0)
 		return r;
 	json = json_loadb((const char *)bytes, size, 0, &error);
-	/* Without a code it is memory, too: jansson has one for whatever it has read. */
+	/* Without one it is memory, too: there is one for whatever was read. */
 	if (!json && json_error_code(&error) <= json_error_out_of_memory)
 		return -ENOMEM;
 	if (!json_is_object(json_object_get(json, "Metadata")))
