@@ -172,7 +172,7 @@ static void show_pods(const struct facts *f, const struct output *out)
 {
 	say(out, "sandboxes: %u, living shims: %u, bundles: %u, host links: %u, reservations: %u",
 	    f->pods.sandboxes, f->pods.shims, f->pods.bundles, f->pods.links, f->pods.reservations);
-	if (!f->pods.looked || !f->pods.complete)
+	if (!f->pods.complete)
 		say(out, "not all of them could be looked at%s%s", *f->pods.missed ? "; " : "", f->pods.missed);
 	if (f->pods.foreign_layers)
 		say(out, "writable layers in namespace %s: %u", f->pods.foreign_namespace,

@@ -81,6 +81,16 @@ static void test_ledger_and_history(void)
 	      "failed starts: 2 in 10 min, 1 by timeout (3 make a loop); the last start ended with timeout (1)\n"
 	      "containerd is READY by now; if it stays so, its failed starts are forgotten\n"
 	      "tried since it began to fail: containerd restarted\n");
+	f.history.restarted = false;
+	f.history.freed = true;
+	check(&f, SHOW_LEDGER,
+	      "failed starts: 2 in 10 min, 1 by timeout (3 make a loop); the last start ended with timeout (1)\n"
+	      "containerd is READY by now; if it stays so, its failed starts are forgotten\n"
+	      "tried since it began to fail: pods of dead and hung shims ended\n");
+	f.ledger.last_failed = false;
+	check(&f, SHOW_LEDGER, "failed starts: 2 in 10 min, 1 by timeout (3 make a loop); the last start ended with timeout (1)\n");
+	f.ledger.last_failed = f.history.restarted = true;
+	f.history.freed = false;
 	f.cri.state = CRI_HUNG;
 	check(&f, SHOW_LEDGER,
 	      "failed starts: 2 in 10 min, 1 by timeout (3 make a loop); the last start ended with timeout (1)\n"

@@ -366,11 +366,12 @@ static void test_the_history(void)
 	situation_done(&s);
 	world_run("rm -r " RECORDS_PATH "; touch " RECORDS_PATH);
 	s = look();
-	CHECK(s.facts.history.cooling_down);
+	CHECK(s.facts.history.cooling_down && s.facts.history.freed && s.facts.history.restarted);
+	CHECK(s.facts.history.tmpmounts && s.facts.history.deferred);
 	situation_done(&s);
 	world_run("rm " RECORDS_PATH);
 	s = look();
-	CHECK(!s.facts.history.cooling_down);
+	CHECK(!s.facts.history.cooling_down && !s.facts.history.freed && !s.facts.history.deferred);
 	situation_done(&s);
 }
 
