@@ -105,25 +105,25 @@ static int sweep_bundles(struct search *search)
 	return first < 0 ? first : r;
 }
 
-/* Where there are many layers, containerd names them from the directory of all of them. */
-static bool is_layer_of(const char *options, const char *name)
+/* Is @name a whole component of a path in @text? Where there are many layers,
+ * containerd names them from the directory of all of them. */
+static bool names_layer(const char *text, const char *name)
 {
-	for (const char *at = options; (at = strstr(at, name)); at++)
-		if (at > options && strchr("/=:", at[-1]) && at[strlen(name)] == '/')
+	for (const char *at = text; (at = strstr(at, name)); at++)
+		if (at > text && strchr("/=:", at[-1]) && strchr("/", at[strlen(name)])) /* or the end */
 			return true;
 	return false;
 }
 
-/* Made of it, or in it: an overlay says its directories in its options. */
+/* Made of it, or in it: an overlay says its directories in its options. Another
+ * path with such a component only keeps what might have gone. */
 static bool is_mounted(const struct search *search, const char *name)
 {
-	cleanup_free char *part = text_print("/snapshots/%s/", name);
-
-	for (size_t i = 0; part && i < search->mounts.count; i++)
-		if (is_layer_of(search->mounts.items[i].options, name) ||
-		    strstr(search->mounts.items[i].path, part))
+	for (size_t i = 0; i < search->mounts.count; i++)
+		if (names_layer(search->mounts.items[i].options, name) ||
+		    names_layer(search->mounts.items[i].path, name))
 			return true;
-	return !part;
+	return false;
 }
 
 static bool is_unknown(const struct search *search, const struct metadata_directories *known,

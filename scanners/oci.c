@@ -253,8 +253,6 @@ static int read_index(struct reading *reading, const json_t *children, unsigned 
 		}
 		if (r == -ENOMEM)
 			return r;
-		if (reading->manifests > MANIFESTS_MAX)
-			return -ENOTSUP;
 		if (r < 0) {
 			drop_blobs(&reading->image, before);
 			reading->image.whole = false;

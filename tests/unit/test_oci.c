@@ -108,6 +108,43 @@ static void test_every_kind_of_damage(void)
 	free(problem);
 }
 
+/* Of a file that is not a blob the content is not even looked at, as good as it may be. */
+static void test_what_is_no_blob(void)
+{
+	cleanup_free char *text = NULL;
+	struct oci_image oci;
+	struct image image;
+	char *problem, digest[80];
+	int fd;
+
+	put_image("odd", &image);
+	CHECK_EQ(renameat(store, image.layer[0] + 7, store, "elsewhere"), 0);
+	CHECK_EQ(symlinkat("elsewhere", store, image.layer[0] + 7), 0);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -EBADMSG);
+	free(problem);
+	CHECK_EQ(renameat(store, "elsewhere", store, image.layer[0] + 7), 0);
+	fd = openat(store, image.layer[0] + 7, O_WRONLY | O_APPEND | O_CLOEXEC);
+	CHECK_EQ(write(fd, "+", 1), 1);
+	(void)close(fd);
+	CHECK_EQ(oci_image_read(store, image.manifest, &oci, &problem), -EBADMSG);
+	free(problem);
+	/* A pipe is as long as this one says. */
+	CHECK_EQ(unlinkat(store, image.layer[0] + 7, 0), 0);
+	CHECK_EQ(mkfifoat(store, image.layer[0] + 7, 0600), 0);
+	text = text_print("{\"config\":{\"digest\":\"%s\",\"size\":16},\"layers\":[{\"digest\":\"%s\",\"size\":0}]}",
+			  image.config, image.layer[0]);
+	put(text, digest);
+	CHECK_EQ(oci_image_read(store, digest, &oci, &problem), -EBADMSG);
+	CHECK(strstr(problem, image.layer[0]) != NULL);
+	free(problem);
+	/* A configuration alone is no image. */
+	free(take_ptr(text));
+	text = text_print("{\"config\":{\"digest\":\"%s\",\"size\":16}}", image.config);
+	put(text, digest);
+	CHECK_EQ(oci_image_read(store, digest, &oci, &problem), -ENOTSUP);
+	free(problem);
+}
+
 static void test_flipped_byte(void)
 {
 	cleanup_oci_image struct oci_image oci = { 0 };
@@ -131,14 +168,16 @@ static void test_index_of_platforms(void)
 {
 	cleanup_oci_image struct oci_image oci = { 0 };
 	cleanup_free char *text = NULL;
-	struct image image, gone;
+	struct image image, gone, part;
 	char index[80], *problem = NULL;
 
 	put_image("here", &image);
 	put_image("there", &gone);
+	put_image("partly", &part);
 	CHECK_EQ(unlinkat(store, gone.manifest + 7, 0), 0);
-	text = text_print("{\"manifests\":[{\"digest\":\"%s\"},{\"digest\":\"%s\"}]}", gone.manifest,
-			  image.manifest);
+	CHECK_EQ(unlinkat(store, part.layer[1] + 7, 0), 0);
+	text = text_print("{\"manifests\":[{\"digest\":\"%s\"},{\"digest\":\"%s\"},{\"digest\":\"%s\"}]}",
+			  gone.manifest, part.manifest, image.manifest);
 	put(text, index);
 	CHECK_EQ(oci_image_read(store, index, &oci, &problem), 0);
 	CHECK_EQ(oci.blob_count, 5);
@@ -147,7 +186,7 @@ static void test_index_of_platforms(void)
 	oci_image_done(&oci);
 	CHECK_EQ(unlinkat(store, image.layer[0] + 7, 0), 0);
 	CHECK_EQ(oci_image_read(store, index, &oci, &problem), -ENODATA);
-	CHECK(strstr(problem, image.layer[0]) != NULL);
+	CHECK(strstr(problem, part.layer[1]) != NULL); /* the first one that tells something */
 	free(problem);
 }
 
@@ -413,6 +452,13 @@ static void test_blobs_are_linked(void)
 	salvage_blobs_link(store, new_store, &oci);
 	for (size_t i = 0; i < oci.blob_count; i++)
 		CHECK_EQ(inode_in(new_store, oci.blobs[i].digest), inode_in(store, oci.blobs[i].digest));
+	/* Five times as many bytes, in 64 bits, are four. */
+	CHECK_EQ(salvage_blobs_room(store, new_store,
+				    &(struct oci_image){ .blobs = &(struct oci_blob){ .size = UINT64_C(3689348814741910324),
+										      .is_layer = true,
+										      .is_compressed = true },
+							 .blob_count = 1 }),
+		 UINT64_MAX);
 	/* Once more: nothing is replaced. */
 	salvage_blobs_link(store, new_store, &oci);
 	CHECK_EQ(inode_in(new_store, image.layer[0]), inode_in(store, image.layer[0]));
@@ -627,6 +673,7 @@ int main(void)
 	RUN(test_digest_names);
 	RUN(test_manifest);
 	RUN(test_every_kind_of_damage);
+	RUN(test_what_is_no_blob);
 	RUN(test_flipped_byte);
 	RUN(test_index_of_platforms);
 	RUN(test_index_in_itself);

@@ -148,13 +148,17 @@ static void test_somebody_answers(void)
 	begin();
 	fd = listen_at(SOCKET);
 	server = fork();
-	if (server == 0)
+	if (server == 0) {
+		(void)signal(SIGPIPE, SIG_IGN); /* some only look whether anybody listens */
 		for (;;) {
 			int peer = accept(fd, NULL, NULL);
+			char question[1000];
 
-			(void)!write(peer, "nonsense", 8);
+			if (read(peer, question, sizeof(question)) > 0)
+				(void)!write(peer, "nonsense", 8);
 			(void)close(peer);
 		}
+	}
 	CHECK_EQ(source(&knows), KNOWN_NOTHING);
 	CHECK(!knows);
 	CHECK_EQ(kill(server, SIGKILL), 0);
@@ -226,11 +230,22 @@ static void test_half_deleted_bundles(void)
 
 static void test_a_bundle_that_cannot_go_is_named(void)
 {
-	put_bundles();
-	fault_arm("unlinkat", 1, EROFS);
-	CHECK_EQ(sweep(KNOWN_METADATA, NULL, 0, false, -EROFS).failed, 1);
-	CHECK(fault_fired());
-	CHECK(half_is_there());
+	for (int n = 1;; n++) {
+		json_auto_t *ids = json_object();
+		const struct known known = { .source = KNOWN_METADATA, .ids = ids };
+		struct orphans_result result;
+		int r;
+
+		put_bundles();
+		fault_arm("unlinkat", n, EROFS);
+		r = orphans_sweep(&config, &known, 0, false, &result);
+		if (!fault_fired())
+			break;
+		/* A directory that cannot be removed at once is tried again. */
+		CHECK_EQ(r, half_is_there() ? -EROFS : 0);
+		CHECK_EQ(result.failed, half_is_there());
+	}
+	CHECK(!half_is_there());
 }
 
 /* What is mounted would not be told from what is not. */
@@ -352,6 +367,14 @@ static void test_mounted_snapshots_stay(void)
 	(void)umount2("/var/lib/at", MNT_DETACH);
 	CHECK_EQ(umount2(SNAPSHOTS "/9001/fs", MNT_DETACH), 0);
 	CHECK(!world_has(ASIDE));
+	/* One that is a mount itself; and those of which it has but a part of the name. */
+	world_run("mkdir -p " SNAPSHOTS "/90019/fs " SNAPSHOTS "/19001/fs && mount -t tmpfs none " SNAPSHOTS "/9001 && "
+		  "rm -rf " SNAPSHOTS "/900[234]");
+	CHECK_EQ(sweep(KNOWN_METADATA, NULL, 0, true, 0).snapshots, 2);
+	world_run("umount " SNAPSHOTS "/9001 && mount -t tmpfs none " SNAPSHOTS "/90019/fs && "
+		  "mount -t tmpfs none " SNAPSHOTS "/19001/fs");
+	CHECK_EQ(sweep(KNOWN_METADATA, NULL, 0, true, 0).snapshots, 1);
+	world_run("umount " SNAPSHOTS "/90019/fs " SNAPSHOTS "/19001/fs");
 	CHECK(sweep(KNOWN_METADATA, NULL, 0, false, 0).snapshots > 0);
 }
 

@@ -151,7 +151,7 @@ static void test_ctr_fails(void)
 
 static void test_time_runs_out(void)
 {
-	static const char *const imports[] = { "sleep 60", "cat >/dev/null; sleep 60", "exec <&-; sleep 60" };
+	static const char *const imports[] = { "sleep 1000", "cat >/dev/null; sleep 1000", "exec <&-; sleep 1000" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(imports); i++) {
 		cleanup_salvage struct salvage salvage = { 0 };
