@@ -303,8 +303,10 @@ static void test_what_is_printed(void)
 			"By hand: " DOCDIR "/TRIAGE.md, section held\n");
 	f.log.looked = true;
 	(void)strcpy(f.log.rule, "log-x");
+	(void)strcpy(f.log.line, "a\033[2Jline");
 	logged = printed(&f, &d);
 	CHECK(strstr(logged, "section held and log-x\n") != NULL);
+	CHECK(strstr(logged, "line: a") != NULL && strchr(logged, '\033') == NULL);
 	d = (struct decision){ .rule = &healthy };
 	none = printed(&f, &d);
 	CHECK(strstr(none, "Plan: nothing is changed\n") != NULL);
@@ -317,19 +319,24 @@ static void test_as_json(void)
 		unsigned steps;
 		const char *names;
 	} cases[] = {
-		{ STEP_TMPMOUNTS | STEP_DEFER | STEP_FREE_STATE | STEP_RESTART, "[\"tmpmounts\", \"defer\", \"free-state\", \"restart\"]" },
-		{ STEP_CLEAR | STEP_QUARANTINE | STEP_SWEEP | STEP_PURGE, "[\"clear\", \"quarantine\", \"sweep\", \"purge\"]" },
 		{ 0, "[]" },
+		{ STEP_CLEAR | STEP_QUARANTINE | STEP_SWEEP | STEP_PURGE, "[\"clear\", \"quarantine\", \"sweep\", \"purge\"]" },
+		{ STEP_TMPMOUNTS, "[\"tmpmounts\"]" },
+		{ STEP_DEFER, "[\"defer\"]" },
+		{ STEP_FREE_STATE | STEP_RESTART, "[\"free-state\", \"restart\"]" },
+		{ STEP_RESTART, "[\"restart\"]" },
+		{ STEP_SWEEP, "[\"sweep\"]" },
+		{ STEP_CLEAR | STEP_QUARANTINE, "[\"clear\", \"quarantine\"]" },
 	};
 	const struct facts f = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct decision d = { .rule = &brake, .vetoed = i == 2 ? &cure : NULL, .steps = cases[i].steps };
+		const struct decision d = { .rule = &brake, .vetoed = i == 0 ? &cure : NULL, .steps = cases[i].steps };
 		json_auto_t *json = decision_to_json(&f, &d);
 		cleanup_free char *steps = json_dumps(json_object_get(json, "steps"), 0);
 
 		CHECK_STR(steps, cases[i].names);
-		CHECK_STR(json_string_value(json_object_get(json, "vetoed")), i == 2 ? "meta-damaged" : NULL);
+		CHECK_STR(json_string_value(json_object_get(json, "vetoed")), i == 0 ? "meta-damaged" : NULL);
 		CHECK_STR(json_string_value(json_object_get(json, "verdict")), "hands-off:held");
 		CHECK_STR(json_string_value(json_object_get(json, "change")), "nobody");
 	}
@@ -356,7 +363,8 @@ static void test_what_is_logged(void)
 {
 	struct facts f = { .meta.state = DB_SOUND };
 	struct decision d = { .rule = &cure, .steps = cure.steps };
-	cleanup_free char *act = logged(&f, &d), *held = NULL, *cause = NULL, *none = NULL, *up = NULL, *much = NULL;
+	cleanup_free char *act = logged(&f, &d), *held = NULL, *cause = NULL, *none = NULL, *up = NULL, *again = NULL,
+			  *much = NULL;
 
 	CHECK(strstr(act, "it is damaged (rule meta-damaged): meta.db: sound (meta and root pages)\n") != NULL);
 	d = (struct decision){ .rule = &brake, .vetoed = &cure };
@@ -369,6 +377,9 @@ static void test_what_is_logged(void)
 	f.ledger.last_failed = true;
 	cause = logged(&f, &d);
 	CHECK(strstr(cause, "; would change it: nobody\n") != NULL);
+	d = (struct decision){ .rule = &cure, .steps = cure.steps };
+	again = logged(&f, &d);
+	CHECK(strstr(again, "would change it") == NULL);
 	d = (struct decision){ .rule = &healthy };
 	up = logged(&f, &d);
 	CHECK(strstr(up, "would change it") == NULL);
