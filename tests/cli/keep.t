@@ -250,6 +250,17 @@ sed -i /purge/d "$quarantine/stages"
 echo 'begin restore 3 1767322002' >>"$quarantine/stages"
 refused "a restore that has begun" "being put back" "$id" --to "$base/a/x"
 sed -i /restore/d "$quarantine/stages"
+cp "$quarantine/stages" "$base/stages"
+for stages in "begin move 1 1767322001" "done undo 1 1767322001"; do
+    echo "$stages" >"$quarantine/stages"
+    refused "one with '$stages'" "never moved" "$id" --to "$base/a/x"
+done
+cp "$base/stages" "$quarantine/stages"
+mv "$quarantine/root" "$quarantine/gone"
+cp -a "$quarantine/gone" "$quarantine/root"
+refused "another root in its place" "not the one that was put there" "$id" --to "$base/a/x"
+rm -r "$quarantine/root"
+mv "$quarantine/gone" "$quarantine/root"
 
 # ---- a mount in it, and one who comes while it is copied ----------------------
 

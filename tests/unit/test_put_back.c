@@ -417,7 +417,7 @@ static void test_what_the_command_refuses(void)
 		{ "true", "--dry-run", EXIT_OK },
 		{ "true", "--verbose", EXIT_USAGE }, /* no terminal to ask at */
 		{ "true", "--yes", EXIT_FAILED },    /* no systemd to stop it with */
-		{ "mount -t tmpfs -o ro none " RECORDS_PATH, "--yes", EXIT_FAILED },
+		{ "mount -t tmpfs -o ro none " RECORDS_PATH, "--dry-run", EXIT_FAILED },
 		{ "echo 'version = [' >/etc/bad.toml", "--config=/etc/bad.toml", EXIT_FAILED },
 		{ "cd " JAIL "/* && echo begin purge 9 9 >>stages", "--dry-run", EXIT_FAILED },
 		{ "cd " JAIL "/* && echo begin purge 9 9 >>stages", "--yes", EXIT_FAILED },
@@ -447,6 +447,16 @@ static void test_what_the_command_refuses(void)
 	(void)close(nothing);
 }
 
+/* A dry run neither waits for who works on it, nor ends their work. */
+static void test_the_command_only_looks(void)
+{
+	cleanup_ticket struct ticket ticket = NONE;
+
+	begin(true);
+	open_ticket(id, &ticket);
+	CHECK_EQ(command("--dry-run"), EXIT_OK);
+}
+
 /* A containerd of somebody else's is told of before ours is stopped for nothing. */
 static void test_the_command_where_somebody_has_the_database(void)
 {
@@ -473,6 +483,7 @@ int main(void)
 	RUN(test_an_unfinished_quarantine_is_gone_on_with);
 	RUN(test_nothing_is_begun_beside_one_that_cannot_be_mended);
 	RUN(test_what_the_command_refuses);
+	RUN(test_the_command_only_looks);
 	RUN(test_the_command_where_somebody_has_the_database);
 	RUN(test_no_fault_leaves_no_root);
 	RUN(test_no_kill_leaves_no_root);
