@@ -154,6 +154,11 @@ is "without --pod, volumes alone" "$(keep "$id" --dry-run --format=json | field 
 is "with --pod, the writable layer too" "$(keep "$id" --dry-run --pod "$pod" --format=json | field kind namespace pod path)" \
     "volumes ${pod/\// } root/$cri/$app/volumes
 writable layer ${pod/\// } ${layer#"$quarantine/"}"
+mkdir -p "$quarantine/root/$cri/$lost/volumes/other"
+echo other >"$quarantine/root/$cri/$lost/volumes/other/file"
+unlike "with --pod, nobody else's" "$(keep "$id" --dry-run --pod "$pod" --format=json | field path)" "$lost"
+like "without, theirs too" "$(keep "$id" --dry-run --format=json | field path)" "$lost"
+rm -r "$quarantine/root/$cri/$lost"
 is "sizes are exact" "$(keep "$id" --dry-run --pod "${pod%-*}*" --format=json | field entries complete)" \
     "2 True
 4 True"
@@ -162,7 +167,12 @@ like "text names pod, kind and size" "$text" "$pod, container [a-z0-9-]*: volume
 like "a pod that is not there: those that are" "$(keep "$id" --dry-run --pod default/nobody 2>&1)" "no pod .*'default/nobody'; there are: .*$pod"
 fails "and it fails" keep "$id" --dry-run --pod default/nobody
 
-ok "a layer to a directory" keep "$id" --pod "$pod" --to "$base/a/layer"
+ok "a dry run looks at the place, too" keep "$id" --dry-run --to "$base/a/dry"
+is "and makes nothing there" "$(cd "$base/a" && ls -Ad dry .dry* 2>/dev/null)" ""
+flock "$quarantine/stages" sleep 0.5 &
+ok "a layer to a directory, once nobody looks any more" keep "$id" --pod "$pod" --to "$base/a/layer"
+wait
+ok "with a list of what is in it" grep -q "$(basename "$quarantine")" "$base/a/layer/containerd-recover-keep.json"
 copy=$(find "$base/a/layer" -mindepth 2 -type d -name layer)
 is "overlayfs's own marks stay" "$(tree "$copy")" "$(tree "$layer")"
 keep "$id" --pod "$pod" --dry-run --format=json >"$base/dry.json"
@@ -181,11 +191,15 @@ dd if=/dev/zero of="$quarantine/root/$overlay/metadata.db" bs=4096 count=2 conv=
 carved=$(keep "$id" --dry-run --pod "$pod" --format=json 2>"$base/said")
 is "damaged records are carved" "$(field kind <<<"$carved")" $'volumes\nwritable layer'
 like "which is said" "$(cat "$base/said")" "damaged"
+mv "$quarantine/root/$overlay/metadata.db" "$base/metadata.db"
+ln -s "$base/metadata.db" "$quarantine/root/$overlay/metadata.db"
+like "records that cannot be read are named" "$(keep "$id" --dry-run 2>&1)" "writable layers are missing"
+mv "$base/metadata.db" "$quarantine/root/$overlay/metadata.db"
 
 # ---- refused ----------------------------------------------------------------
 
 refused() { # NAME PATTERN ARGUMENT...
-    local name=$1 pattern=$2 said
+    local name=$1 pattern=$2
     shift 2
     tree "$base/a" >"$base/before"
     said=$(keep "$@" 2>&1)
@@ -235,6 +249,15 @@ mkdir "$base/small"
 mount -t tmpfs -o size=1M,nr_inodes=100 tmpfs "$base/small"
 head -c 3000000 /dev/urandom >"$quarantine/root/$cri/$app/volumes/v/big"
 refused "a disk that is too small" "no room" "$id" --to "$base/small/x"
+unlike "it is not even begun" "$said" "is not made"
+umount "$base/small"
+# Room for the content, but not for so many files.
+mount -t tmpfs -o size=100M,nr_inodes=300 tmpfs "$base/small"
+mkdir "$quarantine/root/$cri/$app/volumes/v/many"
+touch "$quarantine/root/$cri/$app/volumes/v/many"/{1..400}
+refused "a disk with too few inodes" "no room" "$id" --to "$base/small/x"
+unlike "nor is that begun" "$said" "is not made"
+rm -r "$quarantine/root/$cri/$app/volumes/v/many"
 # The room is there when it is asked for, and gone later: compression is a guess.
 umount "$base/small"
 mount -t tmpfs -o size=34M tmpfs "$base/small"
@@ -274,6 +297,10 @@ like "a directory's is named" "$said" 'v/mounted: a mount point'
 like "a file's is named" "$said" 'v/bound: a mount point'
 is "the rest is there" "$(cd "$base/a/mounts/default" && find . -type f -name 'b*' -printf '%f\n')" big
 umount "$quarantine/root/$cri/$app/volumes/v/mounted" "$quarantine/root/$cri/$app/volumes/v/bound"
+
+mv "$quarantine/root/$cri" "$base/cri"
+refused "a quarantine without user data" "nothing to keep" "$id" --to "$base/a/x"
+mv "$base/cri" "$quarantine/root/$cri"
 
 # So many that a copy can be caught at work.
 /usr/bin/python3 -c 'import sys
