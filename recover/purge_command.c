@@ -5,6 +5,7 @@
 #include "recover/purge_run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,10 +15,13 @@
 #include <unistd.h>
 
 #include "recover/command.h"
+#include "recover/file.h"
 #include "recover/log.h"
 #include "recover/notify.h"
+#include "recover/roots.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
+#include "scanners/dir.h"
 
 #define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
@@ -248,15 +252,50 @@ static void wait_a_while(const struct round *round)
 	(void)nanosleep(&pause, NULL); /* a signal ends it, as it should */
 }
 
-/* The background units are started as long as there is something to do. */
-static void unmark_pending(const struct data_root *place)
+static bool is_kept(const struct data_root *place)
 {
 	cleanup_tickets char **ids = NULL;
 
-	/* A directory that is not empty has freed pods for `finish`. */
-	if (tickets_list(place, &ids) == 0 &&
-	    (rmdir(RECORDS_PATH "/freed") == 0 || errno == ENOENT))
-		(void)unlink(RECORDS_PATH "/pending");
+	return tickets_list(place, &ids) != 0;
+}
+
+/* Their work goes on once containerd has that root again. */
+static bool is_kept_elsewhere(int records_fd)
+{
+	json_auto_t *roots = roots_read(records_fd);
+	const json_t *item;
+	bool kept = false;
+	size_t i;
+
+	json_array_foreach(roots, i, item) {
+		const char *root = json_string_value(json_object_get(item, "root"));
+		cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
+
+		kept |= root && data_root_open_any(root, &place) == 0 && is_kept(&place);
+	}
+	return kept;
+}
+
+/* A directory "freed" that is not empty has freed pods for `finish`. */
+static bool is_something_left(const struct data_root *place, int records_fd)
+{
+	return is_kept(place) || is_kept_elsewhere(records_fd) ||
+	       (unlinkat(records_fd, "freed", AT_REMOVEDIR) < 0 && errno != ENOENT);
+}
+
+/*
+ * The background units are started as long as there is something to do. Whoever begins
+ * something marks it behind its ticket: what came since the first look is seen by the other.
+ */
+static void unmark_pending(const struct data_root *place)
+{
+	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
+
+	if (records_fd < 0 || is_something_left(place, records_fd) ||
+	    unlinkat(records_fd, "pending", 0) < 0 || !is_something_left(place, records_fd))
+		return;
+	if (file_replace(records_fd, "pending", "", 0, 0600) < 0)
+		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
 }
 
 static int run_all(struct purge_run *run)

@@ -60,6 +60,8 @@ int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 		r = roots_note(records_fd, s->config.unit, s->place.root);
 	if (r == 0)
 		r = begin(s, decision, &ticket);
+	if (r == 0) /* a purge that saw no ticket may have taken it away, which is rare */
+		(void)file_replace(records_fd, "pending", "", 0, 0600);
 	if (r == 0)
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r < 0)
