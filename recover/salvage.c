@@ -16,6 +16,7 @@
 #include "scanners/cleanup.h"
 #include "scanners/cri.h"
 #include "scanners/dir.h"
+#include "scanners/lock_holder.h"
 #include "scanners/metadata.h"
 #include "scanners/oci.h"
 #include "scanners/process.h"
@@ -81,6 +82,22 @@ static int wait_for_containerd(const struct run *run)
 		(void)nanosleep(&pause, NULL); /* shorter by a signal does no harm */
 	}
 	return -ENOTCONN;
+}
+
+/*
+ * Has the containerd that answers this root? Else the blobs would be linked into one store
+ * and named in another. It holds meta.db for as long as it runs; who cannot be told is believed.
+ */
+static int check_root(const struct run *run)
+{
+	cleanup_fd int dir = dir_open_beneath(run->new_root_fd, METADATA_DIR), fd = -EBADF;
+	pid_t server = process_listening(run->config->address), holder = 0;
+
+	if (dir >= 0)
+		fd = openat(dir, METADATA_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (server <= 0 || (dir >= 0 && fd < 0 && errno != ENOENT) || (fd >= 0 && lock_holder(fd, &holder) < 0))
+		return 0;
+	return holder == server ? 0 : -EXDEV;
 }
 
 static int set_outcome(struct salvage_image *image, enum salvage_outcome outcome, char *why)
@@ -469,6 +486,8 @@ int salvage_run(const struct config *config, int old_root_fd, int new_root_fd,
 	int r;
 
 	r = wait_for_containerd(&run);
+	if (r == 0)
+		r = check_root(&run);
 	if (r < 0)
 		return r;
 	run.new_store_fd = new_store_fd = open_new_store(new_root_fd);

@@ -74,7 +74,8 @@ int salvage_list(int old_root_fd, const struct config *config, struct salvage *r
  *
  * Returns 0 with the outcome of each in @salvage (those that were not come to
  * stay pending with @pause_only, else they are SALVAGE_NO_TIME), or a negative
- * errno: -ENOTCONN where containerd does not answer, or was restarted meanwhile.
+ * errno: -ENOTCONN where containerd does not answer, or was restarted meanwhile;
+ * -EXDEV where the one that answers has another root, and nothing is brought over.
  */
 int salvage_run(const struct config *config, int old_root_fd, int new_root_fd,
 		const struct salvage_options *options, struct salvage *salvage);

@@ -129,6 +129,34 @@ shell "rm -rf $records /var/lib/odd; umount /mnt; mkdir -m 700 $records"
 
 # ---- another root from then on ------------------------------------------------------
 
+# Its quarantine's images: only where containerd has that root again.
+configure
+node_run systemctl mask --runtime containerd-recover-finish 2>/dev/null
+node_run systemctl start containerd
+node_ready
+node_import
+ok "images of another root: first a quarantine" node_run containerd-recover now --yes
+node_run systemctl stop containerd
+configure 'root = "/var/lib/odd/root"'
+node_run systemctl start containerd
+node_ready
+said=$(recover finish --root="$node_data")
+is "images of another root: all is done but for them" $? 4
+like "images of another root: it says why" "$said" \
+    "its images are not brought over: the containerd that answers at .* has another data root than $node_data; the rest is done"
+unlike "images of another root: once, and nothing else failed" "$said" "not all|not brought over.*not brought over"
+is "images of another root: none is in a store where it is nobody's" \
+    "$(shell "find $node_data -path '*/blobs/*' -type f | wc -l; ctr -n k8s.io images ls -q | wc -l")" $'0\n0'
+node_run systemctl stop containerd
+configure
+node_run systemctl unmask --runtime containerd-recover-finish 2>/dev/null
+node_run systemctl start containerd
+image_is_there() { node_run ctr -n k8s.io images ls -q | grep -q '^test.local/pause:1$'; }
+ok "images of another root: with containerd on it again they come" node_until 60 image_is_there
+node_forget
+node_run systemctl stop containerd
+shell "rm -rf /var/lib/odd*"
+
 configure
 node_policy '[salvage]' 'enabled = no'
 node_run systemctl start containerd
@@ -167,6 +195,9 @@ fails "another root, the old one gone: with its jail" node_run test -e "$node_da
 unlike "another root, the old one gone: status has it no more" "$(recover status)" "$id"
 shell "rm -rf $records /var/lib/odd*; mkdir -m 700 $records"
 node_policy
+
+# Of cases above whose records were taken away under a sweep.
+shell 'rm -rf /run/containerd/.containerd-recover-*'
 
 # The mount table has the real path, and mounts that are not found are in the way.
 configure 'state = "/var/run/containerd/"'

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@ int base_fd, old_fd, new_fd, store;
 bool has_own_disk;
 struct config config = { .snapshotter = (char *)"overlayfs", .sandbox_image = (char *)PAUSE };
 
+static int database = -EBADF;
 static pid_t server;
 struct image pause_image, app_image;
 
@@ -141,7 +143,7 @@ void stop_server(void)
 }
 
 /* That it answers nonsense is enough: it takes images. */
-static void start_server(void)
+void start_server(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -170,6 +172,19 @@ bool has(int dirfd, const char *name)
 	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+void lock_database(void)
+{
+	unlock_database();
+	database = openat(new_fd, META, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(database >= 0 && flock(database, LOCK_EX | LOCK_NB) == 0);
+}
+
+void unlock_database(void)
+{
+	cleanup_close(&database);
+	database = -EBADF;
+}
+
 /* An old root with both images and a new one with none; ctr does @import. */
 void begin(const char *import)
 {
@@ -191,6 +206,7 @@ void begin(const char *import)
 	put_records(base_fd, "after.db", records, 2);
 	put_in(base_fd, "import", import);
 	put_in(base_fd, "label", "true");
+	lock_database();
 	start_server();
 }
 
@@ -262,6 +278,7 @@ void scene_enter(void)
 void scene_leave(void)
 {
 	stop_server();
+	unlock_database();
 	cleanup_close(&old_fd);
 	cleanup_close(&new_fd);
 	cleanup_close(&store);

@@ -41,7 +41,12 @@ void scene_leave(void);
 
 /* Both roots anew; ctr will do @import, whose records to take are in after.db. */
 void begin(const char *import);
+void start_server(void);
 void stop_server(void);
+
+/* new/'s meta.db, which the containerd that answers has locked; so has the one that is started meanwhile. */
+void lock_database(void);
+void unlock_database(void);
 
 void put_in(int dirfd, const char *name, const char *text);
 /* A blob of @size bytes that begin with @text. */

@@ -5,10 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "scanners/cleanup.h"
@@ -16,6 +18,38 @@
 #include "tests/unit/fault.h"
 #include "tests/unit/salvage_scene.h"
 #include "tests/unit/tap.h"
+
+/* ---- whose root it is ---- */
+
+/* The containerd that answers has another root: what is linked into this one is nobody's. */
+static void test_another_containerds_root_is_left_alone(void)
+{
+	begin(READ TAKE);
+	for (int locked = 0; locked < 2; locked++) {
+		cleanup_salvage struct salvage salvage = { 0 };
+		pid_t holder;
+
+		stop_server(); /* it has the lock too */
+		unlock_database();
+		holder = locked ? fork() : 0;
+		if (locked && holder == 0) {
+			lock_database();
+			(void)pause();
+			_exit(0);
+		}
+		start_server();
+		while (locked && tap_shell("flock --nonblock %s/new/" META " true", base) == 0)
+			(void)usleep(1000);
+		CHECK_EQ(salvage_with(&patient, &salvage), -EXDEV);
+		check_all(&salvage, SALVAGE_PENDING, NULL);
+		check_never_called();
+		CHECK(!has(new_fd, BLOBS));
+		if (locked) {
+			CHECK_EQ(kill(holder, SIGKILL), 0);
+			CHECK_EQ(waitpid(holder, NULL, 0), holder);
+		}
+	}
+}
 
 /* ---- it works ---- */
 
@@ -240,6 +274,7 @@ static void test_records_that_cannot_be_read(void)
 	cleanup_salvage struct salvage salvage = { 0 };
 
 	begin(READ TAKE);
+	CHECK_EQ(unlinkat(new_fd, META, 0), 0);
 	CHECK_EQ(symlinkat("../../after.db", new_fd, META), 0);
 	CHECK_EQ(salvage_with(&patient, &salvage), 0);
 	check_all(&salvage, SALVAGE_FAILED, "records cannot be read");
@@ -372,6 +407,7 @@ static void test_time_runs_out_over_the_verification(void)
 int main(void)
 {
 	scene_enter();
+	RUN(test_another_containerds_root_is_left_alone);
 	RUN(test_the_pause_image_first_and_then_the_others);
 	RUN(test_what_is_there_is_left_alone);
 	RUN(test_what_is_damaged_is_not_even_tried);
