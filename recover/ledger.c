@@ -162,6 +162,7 @@ static void on_line(struct ledger_summary *s, struct run *run, const struct line
 		break;
 	case LEDGER_READY:
 		s->in_start = false;
+		*s->unready = '\0'; /* the last start's: of this one nothing is known yet */
 		memcpy(s->ready_fingerprint, line->result, LEDGER_WORD);
 		s->up = true;
 		memcpy(s->up_invocation, line->invocation, LEDGER_WORD);

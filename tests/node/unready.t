@@ -55,6 +55,8 @@ node_run systemctl start containerd
 like "preflight left it" "$(node_quarantines)" "^$"
 ok "containerd without CRI is cured by itself" node_ready 60
 like "the probe noticed" "$(probe_log)" "runs without CRI"
+unlike "nothing of that is said of the start that has CRI" \
+    "$(node_run containerd-recover status; node_run containerd-recover plan)" "but without CRI|runs without CRI|rule degraded"
 ok "one quarantine" node_quarantine
 ok "three pods again" node_pods newer 3
 node_remove_pods

@@ -121,7 +121,8 @@ static void test_ready_without_cri_is_a_failed_start(void)
 		       stopped) > 0);
 	s = summary_of(other, 200005);
 	CHECK_EQ(s.failures, 1);
-	CHECK_STR(s.unready, LEDGER_HUNG);
+	CHECK(s.up && s.last_failed); /* what that means is seen when this one has stood for a while */
+	CHECK_STR(s.unready, "");
 	CHECK_EQ(summary_of(BOOT " 1 1 attempt a\n" BOOT " 2 1 ready a\n" BOOT " 3 1 unready a\n", 4).malformed, 1);
 }
 
