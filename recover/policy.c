@@ -258,6 +258,25 @@ static const struct policy_key *find_key(const char *section, const char *name)
 	return NULL;
 }
 
+/* Of a key that there is not, or not there. */
+static char *no_key(const char *section, const char *name)
+{
+	static const char see[] = "see containerd-recover(8) for the keys";
+	const char *elsewhere = NULL;
+	bool known = false;
+
+	for (unsigned i = 0; i < policy_key_count; i++) {
+		known |= strcmp(policy_keys[i].section, section) == 0;
+		if (strcmp(policy_keys[i].name, name) == 0)
+			elsewhere = policy_keys[i].section;
+	}
+	if (!known)
+		return text_print("there is no section [%s]; %s", section, see);
+	if (elsewhere)
+		return text_print("[%s] has no key %s, which is one of [%s]", section, name, elsewhere);
+	return text_print("[%s] has no key %s; %s", section, name, see);
+}
+
 static int on_key(void *data, const char *section, const char *name, const char *text)
 {
 	const struct policy_key *key = find_key(section, name);
@@ -267,8 +286,7 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	if (!key && !*section)
 		return note_problem(parse, text_print("'%s' stands before the first [section]", name));
 	if (!key)
-		return note_problem(parse, text_print("[%s] has no key %s; see containerd-recover(8) for the keys",
-						      section, name));
+		return note_problem(parse, no_key(section, name));
 	r = take_value(parse->policy, key, text);
 	if (r == 0)
 		return 1;

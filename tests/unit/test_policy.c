@@ -89,6 +89,8 @@ static void refused(const char *text, const char *naming)
 static void test_what_is_not_understood_is_named_and_changes_nothing(void)
 {
 	refused("[quarantine]\ngrace = 15min\ngracee = 1\n", "file:3: [quarantine] has no key gracee");
+	refused("[quarantin]\ngrace = 15min\n", "file:2: there is no section [quarantin]; see");
+	refused("[quarantine]\nentries = 1000\n", "file:2: [quarantine] has no key entries, which is one of [bloat]");
 	refused("grace = 15min\n", "file:1: 'grace' stands before the first [section]");
 	refused("[crash-loop]\nwindow = 2d\n", "give 10 s to 86400 s");
 	refused("[clear]\nterm_grace = 2min\n", "file:2");
