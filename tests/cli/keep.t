@@ -130,6 +130,8 @@ fidelity ext4 64
 fidelity xfs 320
 fidelity btrfs 128
 
+mkfifo "$base/never"
+
 # ---- whose it is ------------------------------------------------------------
 
 field() { /usr/bin/python3 -c 'import json, sys
@@ -170,6 +172,7 @@ fails "and it fails" keep "$id" --dry-run --pod default/nobody
 ok "a dry run looks at the place, too" keep "$id" --dry-run --to "$base/a/dry"
 is "and makes nothing there" "$(cd "$base/a" && ls -Ad dry .dry* 2>/dev/null)" ""
 flock "$quarantine/stages" sleep 0.5 &
+while flock -n "$quarantine/stages" true; do read -rt 0.001 <>"$base/never"; done
 ok "a layer to a directory, once nobody looks any more" keep "$id" --pod "$pod" --to "$base/a/layer"
 wait
 ok "with a list of what is in it" grep -q "$(basename "$quarantine")" "$base/a/layer/containerd-recover-keep.json"
@@ -313,7 +316,6 @@ slow() { # a copy that is under way, stopped
     pid=$!
     for ((i = 0; i < 10000; i++)); do begun && kill -STOP "$pid" && return; read -rt 0.001 <>"$base/never"; done
 }
-mkfifo "$base/never"
 slow
 ok "a copy is under way" begun
 said=$(containerd-recover purge --root="$root" --yes "$id" 2>&1)

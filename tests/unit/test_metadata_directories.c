@@ -145,6 +145,7 @@ static void test_a_record_that_does_not_decode(void)
 		CHECK_EQ(d.finding.damage, BOLT_VALUE);
 		CHECK_EQ(d.finding.page, 4); /* its own */
 		CHECK(!d.carved);
+		CHECK_EQ(d.count, i < 3 ? 3 : 4); /* without its number it is none */
 		CHECK_STR(name_of(&d, 7), "k8s.io/1/a");
 		CHECK_STR(name_of(&d, 5), "k8s.io/4/d");
 	}
@@ -181,16 +182,17 @@ static void test_versions(void)
 }
 
 /* The walk that met the damage does not count against the search behind it. */
-static void test_damage_at_the_end(void)
+static void test_damage_in_the_middle(void)
 {
 	struct file file = build_file(sound, NO_FREELIST);
 	cleanup_metadata_directories struct metadata_directories d = {0};
 
-	lose(&file, file.snapshots - 1); /* the last record */
+	lose(&file, file.snapshots - 2); /* the last record but one */
 	d = read_all(&file);
 	CHECK(d.carved);
 	CHECK_EQ(d.count, 3);
-	CHECK_STR(name_of(&d, 256), "k8s.io/3/c");
+	CHECK_STR(name_of(&d, 7), "k8s.io/1/a");
+	CHECK_STR(name_of(&d, 5), "k8s.io/4/d");
 }
 
 /* The tree is whole, and all of it is read; yet the file is damaged. */
@@ -285,7 +287,7 @@ int main(void)
 	RUN(test_a_sound_file);
 	RUN(test_a_record_that_does_not_decode);
 	RUN(test_versions);
-	RUN(test_damage_at_the_end);
+	RUN(test_damage_in_the_middle);
 	RUN(test_damage_beside_the_tree);
 	RUN(test_no_memory);
 	RUN(test_a_bad_disk);
