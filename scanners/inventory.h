@@ -85,8 +85,8 @@ struct inventory {
 	 */
 	struct reservation *empty_reservations;
 	size_t empty_reservation_count;
-	size_t unreadable; /* bundles, cache files, reservations skipped; each counted */
-	bool complete;	   /* false: a whole source could not be read, or the budget ran out */
+	size_t unreadable; /* bundles without a spec, cache files, reservations skipped; each counted */
+	bool complete;	   /* false: a source or a bundle could not be read, or the budget ran out */
 	const char *missed; /* the first such source, in words; NULL: none. Static, not in the JSON */
 	int missed_error;   /* negative errno of it, -ETIME: the budget ran out */
 };
