@@ -386,7 +386,12 @@ static void test_links_lead_nowhere(void)
 	CHECK(unknown_stays());
 	CHECK_EQ(orphans_purge(&config), -ENOTDIR);
 	CHECK(world_has("/var/lib/precious/file") && world_has(ASIDE));
-	world_run("rm " ASIDE " && mv " SNAPSHOTS " /var/lib/snapshots && ln -s /var/lib/snapshots " SNAPSHOTS);
+	world_run("rm " ASIDE " && mv " PLUGIN "/metadata.db /run/ && ln -s /run/metadata.db " PLUGIN "/");
+	(void)sweep(KNOWN_METADATA, NULL, 0, false, -ELOOP);
+	world_run("rm " PLUGIN "/metadata.db && mkfifo " PLUGIN "/metadata.db"); /* which nobody writes to */
+	(void)sweep(KNOWN_METADATA, NULL, 0, false, 0);
+	CHECK(unknown_stays() && !world_has(ASIDE));
+	world_run("mv /run/metadata.db " PLUGIN "/ && mv " SNAPSHOTS " /var/lib/snapshots && ln -s /var/lib/snapshots " SNAPSHOTS);
 	(void)sweep(KNOWN_METADATA, NULL, 0, false, -ENOTDIR);
 	CHECK(world_has("/var/lib/snapshots/9001"));
 }
