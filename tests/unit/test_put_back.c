@@ -354,6 +354,53 @@ static void test_no_fault_leaves_no_root(void)
 		;
 }
 
+/* The same on a disk of its own, whose children are moved one by one. */
+static bool fails_on_a_mount_at(const char *call, int n)
+{
+	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
+	struct incident_report report = { 0 };
+	cleanup_data_root struct data_root place = NOWHERE;
+	cleanup_ticket struct ticket ticket = NONE, begun = NONE;
+	bool fired;
+	int r;
+
+	world_begin();
+	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=4M"), 0);
+	world_run("mkdir -p " ROOT "/io.containerd.metadata.v1.bolt " ROOT "/io.containerd.grpc.v1.cri && echo old >" META);
+	open_place(&place);
+	CHECK_EQ(ticket_create(&place, manifest, &ticket), 0);
+	CHECK_EQ(quarantine_move(&place, &ticket), 0);
+	(void)strcpy(id, ticket.id);
+	ticket_done(&ticket);
+	ticket = (struct ticket)NONE;
+	world_run("mkdir " ROOT "/io.containerd.metadata.v1.bolt && echo new >" META);
+	fault_arm(call, n, EIO);
+	r = put_back(&paths, &config, id, &report);
+	fired = fault_fired();
+	open_place(&place);
+	/* containerd's next start mends first. */
+	CHECK(incident_mend(&config, &place, &begun) >= 0);
+	if (begun.fd >= 0)
+		CHECK_EQ(incident_undo(&config, &place, &begun), 0);
+	ticket_done(&begun);
+	begun = (struct ticket)NONE;
+	if (!CHECK_EQ(tap_shell("grep -q '%s' " META, r == 0 ? "old" : "old\\|new"), 0))
+		printf("# %s, call %d: %d\n", call, n, r);
+	world_run("test $(cat $(find " ROOT " -name meta.db) | sort | tr -d '\\n') = newold");
+	data_root_done(&place);
+	CHECK_EQ(umount2(ROOT, MNT_DETACH), 0);
+	return fired;
+}
+
+static void test_no_fault_leaves_no_mounted_root(void)
+{
+	static const char *const few[] = { "fsync", "renameat2", "write" };
+
+	for (size_t i = 0; i < sizeof(few) / sizeof(few[0]); i++)
+		for (int n = 1; fails_on_a_mount_at(few[i], n); n++)
+			;
+}
+
 /* Returns whether there was an @n-th call: killed there, some root with its data stands in the end. */
 static bool killed_at(const char *call, int n)
 {
@@ -486,6 +533,7 @@ int main(void)
 	RUN(test_the_command_only_looks);
 	RUN(test_the_command_where_somebody_has_the_database);
 	RUN(test_no_fault_leaves_no_root);
+	RUN(test_no_fault_leaves_no_mounted_root);
 	RUN(test_no_kill_leaves_no_root);
 	return tap_done();
 }
