@@ -77,7 +77,7 @@ static void test_real_file(void)
 	CHECK_STR(m.namespaces[0], "default");
 	CHECK_STR(m.namespaces[1], "k8s.io");
 	if (CHECK(image != NULL)) {
-		CHECK(image->cri);
+		CHECK(image->cri && !image->pinned);
 		CHECK(strncmp(image->digest, "sha256:", 7) == 0);
 		CHECK(strstr(image->media_type, "manifest") != NULL);
 		CHECK(image->size > 100);
@@ -423,6 +423,7 @@ static void test_values_that_may_be_empty(void)
 		/* As a later Go writes it; what another client has where CRI has its own. */
 		{"createdat", "\2...............", 16},
 		{"metadata", ANY "\x02{}", 7},
+		{"io.cri-containerd.sandbox.metadata", ANY "\x5b" SANDBOX_JSON "\x1a\x01x", 8 + 0x5b},
 		{"options", "\x0a\x01t\x19" "12345678", 12},
 	};
 

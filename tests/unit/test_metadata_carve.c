@@ -68,7 +68,7 @@ static uint64_t build_container(struct build *b, struct container c)
 {
 	uint8_t inside[3][200];
 	char json[100], times[2][15];
-	struct build_item members[8], extension, name = build_text("name", "io.containerd.runc.v2");
+	struct build_item members[9], extension, name = build_text("name", "io.containerd.runc.v2");
 	struct build_item label = build_text("io.cri-containerd.kind", "container");
 	int size = snprintf(json, sizeof(json), ANY "%c{\"Metadata\":{\"ID\":\"%s\"}}",
 			    c.json_id ? (int)strlen(c.json_id) + 22 : 1, c.json_id ?: "");
@@ -82,6 +82,7 @@ static uint64_t build_container(struct build *b, struct container c)
 	if (c.cri)
 		members[n++] = build_inline("labels", &label, 1, inside[1]);
 	members[n++] = build_inline("runtime", &name, 1, inside[2]);
+	members[n++] = build_text("sandboxid", "pod");
 	members[n++] = build_text("snapshotKey", "key");
 	if (!c.no_spec)
 		members[n++] = build_value("spec", ANY "\x02{}", 7);
@@ -176,6 +177,7 @@ static void test_namespaces(void)
 			CHECK_STR(image_of(&m, "alpha", "c3"), "b");
 			CHECK_STR(image_of(&m, "beta", "c1"), "c");
 			CHECK_STR(image_of(&m, "beta", "c2"), "d");
+			CHECK_STR(m.containers[0].sandbox_id, "pod");
 			CHECK_EQ(m.image_count, 1);
 			CHECK_STR(digest_of(&m, "alpha", "i"), "sha256:1");
 		}
@@ -331,7 +333,7 @@ static void test_damage_beside_the_tree(void)
 
 		build_finish(&b, root, names); /* which is no freelist */
 		if (bad) /* a time that does not decode, at the end of its page */
-			build_write(&b, "\7", 1, c * b.page_size + 16 + 16 * 6 + strlen("createdat"));
+			build_write(&b, "\7", 1, c * b.page_size + 16 + 16 * 7 + strlen("createdat"));
 		m = read_all(&b);
 		CHECK_EQ(m.finding.state, BOLT_DAMAGED);
 		CHECK(m.finding.damage != BOLT_VALUE);
