@@ -494,6 +494,35 @@ static void test_what_the_command_refuses(void)
 	(void)close(nothing);
 }
 
+/* Who is asked and does not say yes has said no. */
+static void test_the_command_asks(void)
+{
+	static const struct {
+		const char *answer;
+		int status;
+	} cases[] = { { "n\n", EXIT_DECLINED }, { "\n", EXIT_DECLINED }, { "y\n", EXIT_FAILED } /* no systemd */ };
+	int in = dup(0), error = dup(2);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int terminal = posix_openpt(O_RDWR | O_NOCTTY), other;
+
+		CHECK_EQ(grantpt(terminal) | unlockpt(terminal), 0);
+		other = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+		begin(true);
+		CHECK_EQ(dup2(other, 0), 0);
+		CHECK_EQ(dup2(other, 2), 2);
+		CHECK_EQ(write(terminal, cases[i].answer, strlen(cases[i].answer)), strlen(cases[i].answer));
+		CHECK_EQ(command("--verbose"), cases[i].status);
+		CHECK_EQ(dup2(in, 0), 0);
+		CHECK_EQ(dup2(error, 2), 2);
+		check_untouched();
+		(void)close(other);
+		(void)close(terminal);
+	}
+	(void)close(in);
+	(void)close(error);
+}
+
 /* A dry run neither waits for who works on it, nor ends their work. */
 static void test_the_command_only_looks(void)
 {
@@ -530,6 +559,7 @@ int main(void)
 	RUN(test_an_unfinished_quarantine_is_gone_on_with);
 	RUN(test_nothing_is_begun_beside_one_that_cannot_be_mended);
 	RUN(test_what_the_command_refuses);
+	RUN(test_the_command_asks);
 	RUN(test_the_command_only_looks);
 	RUN(test_the_command_where_somebody_has_the_database);
 	RUN(test_no_fault_leaves_no_root);
