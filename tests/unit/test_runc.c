@@ -40,13 +40,12 @@ static int look(const char *name, pid_t containerd)
 
 static void test_by_its_path(void)
 {
-	cleanup_free char *link = NULL, *directory = NULL;
+	cleanup_fd int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	put("program", 0700);
 	put("text", 0600);
-	CHECK(asprintf(&link, "%s/link", dir) > 0 && asprintf(&directory, "%s/directory", dir) > 0);
-	CHECK_EQ(symlink("program", link), 0);
-	CHECK_EQ(mkdir(directory, 0700), 0);
+	CHECK_EQ(symlinkat("program", dir_fd, "link"), 0);
+	CHECK_EQ(mkdirat(dir_fd, "directory", 0700), 0);
 	for (int with_pid = 0; with_pid < 2; with_pid++) {
 		pid_t pid = with_pid ? getpid() : 0;
 
