@@ -77,6 +77,7 @@ fill() { # DIR
     mkfifo "$dir/fifo"
     mknod "$dir/device" b 7 99
     mknod "$dir/null" c 1 3
+    mknod "$dir/nought" c 0 0 # in a layer it would be a whiteout
     (cd "$dir" && /usr/bin/python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")")
     for ((i = 0; i < 30; i++)); do mkdir "$dir/deep/$i" && dir=$dir/deep/$i && mkdir "$dir/deep"; done
     echo bottom >"$dir/bottom"
@@ -147,6 +148,7 @@ mkdir -p "$layer/opaque/dir" "$quarantine/root/$cri/$app/volumes/v"
 echo written >"$layer/opaque/dir/file"
 echo data >"$quarantine/root/$cri/$app/volumes/v/file"
 mknod "$layer/gone" c 0 0
+mknod "$layer/null" c 1 3
 setfattr -n trusted.overlay.opaque -v y "$layer/opaque"
 
 pod=$(keep "$id" --dry-run --format=json | field namespace pod | tr ' ' /)
@@ -163,7 +165,7 @@ like "without, theirs too" "$(keep "$id" --dry-run --format=json | field path)" 
 rm -r "$quarantine/root/$cri/$lost"
 is "sizes are exact" "$(keep "$id" --dry-run --pod "${pod%-*}*" --format=json | field entries complete)" \
     "2 True
-4 True"
+5 True"
 text=$(keep "$id" --dry-run)
 like "text names pod, kind and size" "$text" "$pod, container [a-z0-9-]*: volumes, 2 entries"
 like "a pod that is not there: those that are" "$(keep "$id" --dry-run --pod default/nobody 2>&1)" "no pod .*'default/nobody'; there are: .*$pod"
@@ -187,6 +189,8 @@ listed=$(tar -tf "$base/a/layer.tar")
 like "a whiteout is OCI's" "$listed" '/layer/\.wh\.gone'
 like "an opaque directory too" "$listed" '/layer/opaque/\.wh\.\.wh\.\.opq'
 unlike "and not overlayfs's" "$listed" $'/layer/gone(\n|$)'
+like "but a device is one" "$listed" $'/layer/null(\n|$)'
+is "nor is its mark in it" "$(grep -ac 'overlay\.opaque' "$base/a/layer.tar")" 0
 
 # meta.db loses its metas, metadata.db its root page: the pod is still known.
 dd if=/dev/zero of="$quarantine/root/io.containerd.metadata.v1.bolt/meta.db" bs=4096 count=2 conv=notrunc status=none

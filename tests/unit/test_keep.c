@@ -357,6 +357,21 @@ static void test_stop(void)
 	CHECK_EQ(keep_target_abandon(&target), 0);
 	CHECK_EQ(others("stopped", &there), 0);
 	CHECK(!there);
+	put_big();
+	{
+		cleanup_fd int out = openat(base_fd, "x.tar", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		cleanup_fd int at = openat(source_fd, "big", O_RDONLY | O_CLOEXEC);
+		struct keep_entry entry = { .path = "x", .name = "big", .dirfd = source_fd, .fd = at };
+		struct keep_archive *archive;
+
+		CHECK_EQ(fstat(at, &entry.st), 0);
+		CHECK_EQ(keep_archive_new(out, 0, &report, &archive), 0);
+		CHECK_EQ(keep_archive_sink.add(archive, &entry), -ECANCELED);
+		keep_archive_free(archive);
+	}
+	remove_all("x.tar");
+	CHECK_EQ(unlinkat(source_fd, "big", 0), 0);
+	age_source();
 }
 
 /* Somebody else was faster with the same name. */
@@ -441,6 +456,21 @@ static void test_more_names_than_the_target_allows(void)
 	CHECK(file.st_ino != same.st_ino && file.st_size == same.st_size);
 	remove_all("copy");
 	CHECK_EQ(copy_with("copy", "linkat", 3, EACCES), -EACCES);
+}
+
+/* What follows it is at its place all the same. */
+static void test_zeros_for_what_cannot_be_read(void)
+{
+	put_big();
+	for (int n = 1; n <= 2; n++) {
+		CHECK_EQ(copy_with("copy.tar", "pread", n, EIO), 1);
+		CHECK_EQ(tap_shell("cd %s && tail -c 100000 source/big >copy && "
+				   "tar -xOf copy.tar a/b/copy/big | tail -c 100000 | cmp - copy", base), 0);
+		remove_all("copy.tar");
+		remove_all("copy");
+	}
+	CHECK_EQ(unlinkat(source_fd, "big", 0), 0);
+	age_source();
 }
 
 /* Written to while it is copied, by a container that nobody has ended. */
@@ -565,21 +595,21 @@ static void test_without_newer_calls(void)
 		keep_directory_free(directory);
 		remove_all("x");
 	}
-	/* A disk that gets full in the middle of a write. */
+	/* A disk that gets full in the middle of the last write. */
 	if (geteuid() == 0) {
-		cleanup_keep_target struct keep_target target = KEEP_TARGET_NONE;
-		cleanup_free char *path = NULL;
+		cleanup_fd int to = -EBADF, at = openat(source_fd, "big", O_RDONLY | O_CLOEXEC);
+		struct keep_entry entry = { .path = "x", .name = "x", .dirfd = source_fd, .fd = at };
+		struct keep_directory *directory;
 
-		CHECK(asprintf(&path, "%s/small/copy", base) > 0);
-		CHECK_EQ(tap_shell("mkdir %s/small && mount -t tmpfs -o size=1360k none %s/small", base, base), 0);
+		CHECK_EQ(tap_shell("mkdir %s/small && mount -t tmpfs -o size=1344k none %s/small", base, base), 0);
+		to = openat(base_fd, "small", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		report = (struct keep_report){ .stop = &never };
-		CHECK_EQ(keep_target_open(path, &target), 0);
-		CHECK_EQ(keep_target_begin(&target), 0);
-		CHECK_EQ(fill(&target, &report), -ENOSPC);
-		CHECK_EQ(keep_target_abandon(&target), 0);
-		keep_target_done(&target);
-		CHECK_EQ(tap_shell("test -z \"$(ls -A %s/small)\" && umount %s/small && rmdir %s/small", base, base,
-				   base), 0);
+		directory = keep_directory_new(to, to, &report);
+		CHECK_EQ(fstat(at, &entry.st), 0);
+		CHECK_EQ(keep_directory_sink.add(directory, &entry), -ENOSPC);
+		keep_directory_free(directory);
+		(void)close(take_fd(&to));
+		CHECK_EQ(tap_shell("umount %s/small && rmdir %s/small", base, base), 0);
 	}
 	CHECK_EQ(unlinkat(source_fd, "big", 0), 0);
 }
@@ -615,6 +645,7 @@ int main(void)
 	RUN(test_patterns);
 	RUN(test_attributes_that_cannot_be_had);
 	RUN(test_more_names_than_the_target_allows);
+	RUN(test_zeros_for_what_cannot_be_read);
 	RUN(test_a_file_that_gets_shorter);
 	RUN(test_a_file_that_becomes_a_pipe);
 	RUN(test_stop_among_empty_files);
