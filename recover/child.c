@@ -9,25 +9,17 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "recover/file.h"
 #include "recover/log.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 
 enum {
 	OUTPUT_MAX = 16 * 1024,
 	LAST_MSEC = 2000, /* for SIGKILL to take effect; stuck in the kernel, it is left behind */
 };
-
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int make_input(const void *input, size_t size)
 {
@@ -97,7 +89,7 @@ int child_start(const struct child_options *options, struct child *ret)
 				       : make_input(options->input ? options->input : "",
 						    options->input_size);
 	cleanup_fd int output = make_output();
-	struct child child = { .deadline = now_msec() + options->msec };
+	struct child child = { .deadline = clock_msec() + options->msec };
 	int r;
 
 	if (input < 0 || output < 0)
@@ -161,7 +153,7 @@ ssize_t child_wait(struct child *children, size_t count)
 	if (!fds)
 		return -ENOMEM;
 	for (;;) {
-		int64_t next = INT64_MAX, now = now_msec();
+		int64_t next = INT64_MAX, now = clock_msec();
 
 		for (size_t i = 0; i < count; i++) {
 			struct child *child = &children[i];

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "recover/cgroup.h"
@@ -16,6 +15,7 @@
 #include "scanners/array.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/dir.h"
 
 enum {
@@ -62,14 +62,6 @@ static void wanted_done(struct wanted *wanted)
 	free(wanted->containers);
 }
 #define cleanup_wanted __attribute__((cleanup(wanted_done)))
-
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /*
  * The pidfd keeps the pid from being reused, so the look behind it holds until
@@ -123,14 +115,14 @@ static int signal_all(const struct targets *targets, int signal)
 /* Wait until all are gone, at most @msec. Returns how many are left, or a negative errno. */
 static ssize_t wait_for_end(struct targets *targets, unsigned msec)
 {
-	int64_t deadline = now_msec() + msec;
+	int64_t deadline = clock_msec() + msec;
 	cleanup_free struct pollfd *fds = calloc(targets->count + 1, sizeof(*fds));
 	size_t left;
 
 	if (!fds)
 		return -ENOMEM;
 	for (;;) {
-		int64_t rest = deadline - now_msec();
+		int64_t rest = deadline - clock_msec();
 		int n;
 
 		left = 0;

@@ -5,12 +5,12 @@
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "recover/log.h"
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/links.h"
 #include "scanners/netlink.h"
 
@@ -244,14 +244,6 @@ static const struct job down_job = { "take down", group_down, single_down, DOWN_
 static const struct job delete_job = { "delete", group_delete, single_delete, DELETE_FIRST,
 				       DELETE_MOST };
 
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* How many next, from how long @size took: machines and kernels differ tenfold. */
 static size_t adapt(size_t size, int64_t msec, const struct job *job)
 {
@@ -294,13 +286,13 @@ static int do_all(struct session *session, const struct job *job, struct links_r
 		qsort(session->links, session->count, sizeof(*session->links), by_group);
 	while (grouped < session->count && session->links[grouped].group == 0) {
 		const struct chosen *links = &session->links[grouped];
-		int64_t begin = now_msec();
+		int64_t begin = clock_msec();
 		size_t n = 0;
 
 		while (n < size && grouped + n < session->count && links[n].group == 0)
 			n++;
 		r = job->many(session, links, n);
-		size = adapt(size, now_msec() - begin, job);
+		size = adapt(size, clock_msec() - begin, job);
 		grouped += n;
 		ret->done += r == 0 ? n : 0;
 		for (size_t i = 0; r == 0 && i < n; i++)

@@ -29,26 +29,23 @@
 #include "recover/tmpmounts.h"
 #include "scanners/bolt.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/dir.h"
 #include "scanners/deletions.h"
 #include "scanners/metadata.h"
 
 enum { MANY_LEFTOVERS = 1000, GLANCE_MSEC = 50, START_PERCENT = 75 };
 
-static unsigned elapsed_msec(const struct timespec *since)
+static unsigned elapsed_msec(int64_t since)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return (unsigned)((now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000);
+	return (unsigned)(clock_msec() - since);
 }
 
 /*
  * The policy's time from @since on, but never so much of the unit's start that
  * none is left for containerd: it would be ended with us, again and again.
  */
-static void limit_time(const struct policy *policy, const struct config *config,
-		       const struct timespec *since)
+static void limit_time(const struct policy *policy, const struct config *config, int64_t since)
 {
 	static const char text[] =
 		"containerd-recover: preflight ran out of its time budget; containerd starts as it is\n";
@@ -202,7 +199,7 @@ static void free_shims(struct situation *s, const struct decision *decision)
 }
 
 static void act(struct situation *s, const struct decision *decision, struct ticket *begun,
-		const struct timespec *since)
+		int64_t since)
 {
 	struct incident_report report = { 0 };
 	int r = incident_quarantine(s, decision, begun->fd >= 0 ? begun : NULL, &report);
@@ -236,7 +233,7 @@ static void forget(const char *unit)
 }
 
 /* @failed: the last start did, or how it ended is not known. */
-static void look_closer(struct config *config, bool failed, const struct timespec *since)
+static void look_closer(struct config *config, bool failed, int64_t since)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
 	cleanup_ticket struct ticket begun = { .fd = -EBADF, .stages = { .fd = -EBADF } };
@@ -292,15 +289,14 @@ int preflight_command(int argc, char **argv)
 	cleanup_config struct config config = { 0 };
 	cleanup_fd int lock = -EBADF;
 	struct ledger_summary ledger;
-	struct timespec since;
+	int64_t since = clock_msec();
 	struct policy policy;
 	struct cli cli;
 	bool counted;
 	int r;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &since);
 	policy_init(&policy);
-	limit_time(&policy, NULL, &since);
+	limit_time(&policy, NULL, since);
 	r = cli_parse(argc, argv, CLI_PATHS,
 		      "Before containerd starts: note it, cure a crash loop. Always exits with 0.",
 		      NULL, &cli);
@@ -309,7 +305,7 @@ int preflight_command(int argc, char **argv)
 	r = config_read(&cli.paths, &config);
 	if (r < 0)
 		return EXIT_OK;
-	limit_time(&policy, &config, &since);
+	limit_time(&policy, &config, since);
 	outage_forget(config.unit);
 	counted = use_ledger(&config, &ledger) == 0;
 	if (counted && all_quiet(&config, &ledger)) {
@@ -319,6 +315,6 @@ int preflight_command(int argc, char **argv)
 	}
 	lock = lock_unless_by_hand();
 	if (lock >= 0)
-		look_closer(&config, !counted || ledger.last_failed, &since);
+		look_closer(&config, !counted || ledger.last_failed, since);
 	return EXIT_OK;
 }

@@ -17,6 +17,7 @@
 #include "recover/situation.h"
 #include "recover/unit.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/cri.h"
 
 enum {
@@ -41,14 +42,6 @@ static void probe_done(struct probe *probe)
 	free(probe->ledger_name);
 }
 #define cleanup_probe __attribute__((cleanup(probe_done)))
-
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Returns 1 with the invocation of the start that is READY, 0, or a negative errno. */
 static int what_is_up(const struct probe *probe, char ret[LEDGER_WORD])
@@ -82,9 +75,9 @@ static int watch(struct probe *probe, const char **ret)
 			return r;
 		if (deadline == 0 || strcmp(up, probe->invocation) != 0) {
 			memcpy(probe->invocation, up, sizeof(up));
-			deadline = now_msec() + (int64_t)probe->policy.cri_sec * 1000;
+			deadline = clock_msec() + (int64_t)probe->policy.cri_sec * 1000;
 		}
-		left = deadline - now_msec();
+		left = deadline - clock_msec();
 		asked = left <= 0 ? -ETIMEDOUT :
 				    cri_wait_ready(probe->config.address,
 						   left < SLICE_MSEC ? (unsigned)left : SLICE_MSEC, NULL);
@@ -135,7 +128,7 @@ static int judge(const struct cli *cli)
 static int restart(const struct probe *probe)
 {
 	const struct timespec pause = { .tv_nsec = POLL_MSEC * 1000000L };
-	int64_t deadline = now_msec() + RESTART_SEC * 1000;
+	int64_t deadline = clock_msec() + RESTART_SEC * 1000;
 	char up[LEDGER_WORD];
 	int r;
 
@@ -148,7 +141,7 @@ static int restart(const struct probe *probe)
 	r = unit_restart(probe->config.unit, PATIENCE_SEC);
 	if (r < 0)
 		return r;
-	while (now_msec() < deadline) {
+	while (clock_msec() < deadline) {
 		r = what_is_up(probe, up);
 		if (r < 0 || (r > 0 && strcmp(up, probe->invocation) != 0))
 			return r;

@@ -14,6 +14,7 @@
 #include "recover/salvage_import.h"
 #include "recover/stages.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/cri.h"
 #include "scanners/dir.h"
 #include "scanners/lock_holder.h"
@@ -38,7 +39,7 @@ struct run {
 	int store_fd;	  /* the quarantined blobs */
 	int new_root_fd;
 	int new_store_fd; /* the new ones, negative if they cannot be linked to */
-	uint64_t deadline_msec;
+	int64_t deadline_msec;
 };
 
 /* An image on its way. */
@@ -47,17 +48,9 @@ struct pending {
 	struct salvage_image *image;
 };
 
-static uint64_t now_msec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static unsigned time_left(const struct run *run)
 {
-	uint64_t now = now_msec();
+	int64_t now = clock_msec();
 
 	return now < run->deadline_msec ? (unsigned)(run->deadline_msec - now) : 0;
 }
@@ -458,7 +451,7 @@ static int run_all(struct run *run, struct salvage *salvage)
 
 	for (size_t i = 0; i < salvage->count && r == 0; i++) {
 		struct salvage_image *image = &salvage->images[i];
-		uint64_t begun = now_msec();
+		int64_t begun = clock_msec();
 
 		if (image->outcome != SALVAGE_PENDING || (run->options->pause_only && !image->pause))
 			continue;
@@ -466,7 +459,7 @@ static int run_all(struct run *run, struct salvage *salvage)
 			(void)set_outcome(image, SALVAGE_NO_TIME, NULL);
 		else
 			r = bring_over(run, image);
-		image->msec = (unsigned)(now_msec() - begun);
+		image->msec = (unsigned)(clock_msec() - begun);
 		report(image);
 	}
 	return r;
@@ -481,7 +474,7 @@ int salvage_run(const struct config *config, int old_root_fd, int new_root_fd,
 		.options = options,
 		.store_fd = store_fd,
 		.new_root_fd = new_root_fd,
-		.deadline_msec = now_msec() + options->budget_msec,
+		.deadline_msec = clock_msec() + options->budget_msec,
 	};
 	int r;
 

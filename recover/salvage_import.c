@@ -7,10 +7,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/param.h>
-#include <time.h>
 
 #include "recover/log.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/text.h"
 
 enum {
@@ -18,14 +18,6 @@ enum {
 	PACE_MSEC = 20, /* of waiting at once, when it goes too fast */
 	PIN_MSEC = 5000,
 };
-
-static uint64_t now_msec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static const char *const places[] = { "/usr/bin/ctr", "/usr/local/bin/ctr", "/bin/ctr" };
 
@@ -85,8 +77,8 @@ int salvage_import_begin(const struct config *config, const struct salvage_impor
 	const char *arguments[] = { "images", "import", "--snapshotter", config->snapshotter, "-",
 				    NULL, NULL };
 	struct salvage_import import = {
-		.begun_msec = now_msec(),
-		.deadline_msec = now_msec() + options->budget_msec,
+		.begun_msec = clock_msec(),
+		.deadline_msec = clock_msec() + options->budget_msec,
 		.max_rate = options->max_rate,
 	};
 	cleanup_fd int reader = -EBADF, writer = -EBADF;
@@ -129,13 +121,13 @@ void salvage_import_pin(const struct config *config, const char *ns, char *const
 }
 
 /* How long until @import may write on, at its rate. */
-static uint64_t pace(const struct salvage_import *import, uint64_t now)
+static int64_t pace(const struct salvage_import *import, int64_t now)
 {
-	uint64_t due;
+	int64_t due;
 
 	if (!import->max_rate)
 		return 0;
-	due = import->begun_msec + import->written * 1000 / import->max_rate;
+	due = import->begun_msec + (int64_t)(import->written * 1000 / import->max_rate);
 	return due > now ? due - now : 0;
 }
 
@@ -146,16 +138,16 @@ int salvage_import_write(void *data, const void *bytes, size_t size)
 
 	while (size > 0) {
 		struct pollfd wait = { .fd = import->pipe, .events = POLLOUT };
-		uint64_t now = now_msec(), early = pace(import, now);
+		int64_t now = clock_msec(), early = pace(import, now);
 		ssize_t n;
 
 		if (now >= import->deadline_msec)
 			return -ETIMEDOUT;
 		if (early > 0) {
-			(void)poll(NULL, 0, (int)MIN(early, (uint64_t)PACE_MSEC));
+			(void)poll(NULL, 0, (int)MIN(early, (int64_t)PACE_MSEC));
 			continue;
 		}
-		if (poll(&wait, 1, (int)MIN(import->deadline_msec - now, (uint64_t)INT_MAX)) < 0 &&
+		if (poll(&wait, 1, (int)MIN(import->deadline_msec - now, (int64_t)INT_MAX)) < 0 &&
 		    errno != EINTR)
 			return -errno;
 		n = write(import->pipe, at, size);

@@ -15,7 +15,7 @@
 struct salvage_import {
 	struct child child;
 	int pipe;
-	uint64_t begun_msec, deadline_msec; /* CLOCK_MONOTONIC */
+	int64_t begun_msec, deadline_msec; /* CLOCK_MONOTONIC */
 	uint64_t written, max_rate;	    /* bytes, bytes a second (0: any) */
 };
 

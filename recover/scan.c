@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/param.h>
-#include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 
 static int compare_items(const void *a, const void *b, void *data)
 {
@@ -34,16 +34,12 @@ static int list_items(struct scan *scan)
 static void measure_top(int root_fd, struct scan *scan, const struct scan_options *options)
 {
 	unsigned spent = scan->size.walk.msec;
-	struct timespec start, now;
+	int64_t start = clock_msec();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &start); /* always exists */
 	for (size_t i = 0; i < MIN(options->top, scan->item_count); i++) {
 		uint32_t part = scan->items[i].part;
 
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-		spent = scan->size.walk.msec +
-			(unsigned)((now.tv_sec - start.tv_sec) * 1000 +
-				   (now.tv_nsec - start.tv_nsec) / 1000000);
+		spent = scan->size.walk.msec + (unsigned)(clock_msec() - start);
 		if (options->budget_msec && spent >= options->budget_msec)
 			break;
 		/* Not measured is said; why, is of no interest. */

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "recover/pods.h"
 #include "scanners/array.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/dir.h"
 #include "scanners/inventory.h"
 #include "scanners/metadata.h"
@@ -332,14 +332,6 @@ int userdata_open(const struct ticket *ticket, const struct userdata_item *item)
 	return take_fd(&fd);
 }
 
-static int64_t now_msec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int measure(const struct ticket *ticket, unsigned budget_msec, struct userdata_item *item)
 {
 	cleanup_fd int fd = userdata_open(ticket, item);
@@ -358,10 +350,10 @@ static int measure(const struct ticket *ticket, unsigned budget_msec, struct use
 
 int userdata_measure(const struct ticket *ticket, unsigned budget_msec, struct userdata *data)
 {
-	int64_t deadline = now_msec() + budget_msec;
+	int64_t deadline = clock_msec() + budget_msec;
 
 	for (size_t i = 0; i < data->count; i++) {
-		int64_t left = deadline - now_msec();
+		int64_t left = deadline - clock_msec();
 
 		if (budget_msec && left <= 0)
 			break;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/cri.pb-c.h"
 #include "scanners/grpc.h"
 
@@ -20,14 +21,6 @@ enum {
 	DEGRADED_MSEC = 1000,	 /* "no CRI" for so long is the truth */
 	ONE_ANSWER_MSEC = 2000,	 /* of one question of cri_wait_ready() */
 };
-
-static uint64_t now_msec(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* always exists */
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Call @method and unpack its answer as @descriptor; to be freed by free_message(). */
 static int call(const char *address, const char *method, const ProtobufCMessage *request,
@@ -102,7 +95,7 @@ int cri_status(const char *address, unsigned budget_msec, struct cri_status *ret
 {
 	cleanup_message ProtobufCMessage *version = NULL, *message = NULL;
 	cleanup_cri_status struct cri_status status = { 0 };
-	uint64_t end = now_msec() + (budget_msec ?: BUDGET_DEFAULT_MSEC), now;
+	int64_t end = clock_msec() + (budget_msec ?: BUDGET_DEFAULT_MSEC), now;
 	const Cri__VersionResponse *names;
 	int r;
 
@@ -110,7 +103,7 @@ int cri_status(const char *address, unsigned budget_msec, struct cri_status *ret
 		 &version);
 	if (r < 0)
 		return r;
-	now = now_msec();
+	now = clock_msec();
 	if (now >= end)
 		return -ETIMEDOUT;
 	r = call(address, RUNTIME "Status", NULL, &cri__status_response__descriptor,
@@ -264,15 +257,14 @@ int cri_has_image(const char *address, unsigned budget_msec, const char *name)
 int cri_wait_ready(const char *address, unsigned budget_msec, struct cri_status *ret)
 {
 	const struct timespec pause = { .tv_nsec = WAIT_PAUSE_MSEC * 1000000L };
-	uint64_t start = now_msec(), end = start + budget_msec, now = start;
-	uint64_t degraded_since = 0;
+	int64_t now = clock_msec(), end = now + budget_msec, degraded_since = 0;
 	int r;
 
 	for (;;) {
 		cleanup_cri_status struct cri_status status = { 0 };
 
-		r = cri_status(address, (unsigned)MIN(MAX(end - now, (uint64_t)1),
-						      (uint64_t)ONE_ANSWER_MSEC), &status);
+		r = cri_status(address, (unsigned)MIN(MAX(end - now, (int64_t)1),
+						      (int64_t)ONE_ANSWER_MSEC), &status);
 		if (r == 0 && status.runtime_ready) {
 			if (ret) {
 				*ret = status;
@@ -282,7 +274,7 @@ int cri_wait_ready(const char *address, unsigned budget_msec, struct cri_status 
 		}
 		if (r == 0)
 			r = -EAGAIN;
-		now = now_msec();
+		now = clock_msec();
 		if (r == -ELIBACC || r == -ENOMEM || now + WAIT_PAUSE_MSEC >= end)
 			return r;
 		/* A refusal that is cut short on its way is an -EPROTO. */
@@ -293,7 +285,7 @@ int cri_wait_ready(const char *address, unsigned budget_msec, struct cri_status 
 		else if (degraded_since && now - degraded_since >= DEGRADED_MSEC)
 			return -EOPNOTSUPP;
 		(void)nanosleep(&pause, NULL); /* shorter by a signal does no harm */
-		now = now_msec();
+		now = clock_msec();
 	}
 }
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/count.h"
 #include "scanners/dir.h"
 
@@ -42,27 +42,19 @@ struct look {
 	char *ns;
 	const struct deletions_known *known;
 	uint64_t stop_at;
-	struct timespec deadline;
+	int64_t deadline_msec;
 	struct deletions found;
 };
 
 static bool out_of_time(const struct look *look)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
-	return now.tv_sec > look->deadline.tv_sec ||
-	       (now.tv_sec == look->deadline.tv_sec && now.tv_nsec >= look->deadline.tv_nsec);
+	return clock_msec() >= look->deadline_msec;
 }
 
 static unsigned msec_left(const struct look *look)
 {
-	struct timespec now;
-	int64_t left;
+	int64_t left = look->deadline_msec - clock_msec();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	left = (look->deadline.tv_sec - now.tv_sec) * 1000 +
-	       (look->deadline.tv_nsec - now.tv_nsec) / 1000000;
 	return left > 1 ? (unsigned)left : 1;
 }
 
@@ -288,17 +280,11 @@ int deletions_scan(int root_fd, int state_fd, const struct deletions_known *know
 		.ns_fd = -EBADF,
 		.known = known,
 		.stop_at = stop_at,
+		.deadline_msec = clock_msec() + budget_msec,
 		.found = { .complete = true },
 	};
 	int r = 0;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &look.deadline);
-	look.deadline.tv_sec += budget_msec / 1000;
-	look.deadline.tv_nsec += (budget_msec % 1000) * 1000000L;
-	if (look.deadline.tv_nsec >= 1000000000) {
-		look.deadline.tv_sec++;
-		look.deadline.tv_nsec -= 1000000000;
-	}
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(origins); i++)
 		r = look_in(&look, &origins[i]);
 	cleanup_close(&look.ns_fd);

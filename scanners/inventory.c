@@ -10,6 +10,7 @@
 #include "scanners/array.h"
 #include "scanners/bundle.h"
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/dir.h"
 #include "scanners/inventory_scan.h"
 #include "scanners/ipam.h"
@@ -29,17 +30,9 @@ static void scan_done(struct scan *scan)
 }
 #define cleanup_scan __attribute__((cleanup(scan_done)))
 
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool out_of_time(const struct scan *scan)
 {
-	return scan->deadline && now_msec() >= scan->deadline;
+	return scan->deadline && clock_msec() >= scan->deadline;
 }
 
 /* A source that fails makes the inventory incomplete; only no memory ends it. */
@@ -559,7 +552,7 @@ int inventory_scan(const struct config *config, unsigned budget_msec, struct inv
 		.inventory = &inventory,
 		.running = json_object(),
 		.by_id = json_object(),
-		.deadline = budget_msec ? now_msec() + budget_msec : 0,
+		.deadline = budget_msec ? clock_msec() + budget_msec : 0,
 	};
 
 	if (!scan.by_id || !scan.running)

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-journal.h>
-#include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/dl.h"
 #include "scanners/text.h"
 
@@ -53,14 +53,6 @@ static int journal_open(const char *directory, sd_journal **ret)
 		return r;
 	/* The library may cut longer fields, as we would. */
 	return sym_sd_journal_set_data_threshold(*ret, LOG_LINE_MAX);
-}
-
-static uint64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int add_match(sd_journal *journal, const char *field, const char *invocation)
@@ -119,7 +111,7 @@ static int add_entry(sd_journal *journal, const char *invocation, struct log *lo
 
 /* Back from the end, at most @lines; then forward again, so that order is kept. */
 static int read_invocation(sd_journal *journal, const char *invocation, unsigned lines,
-			   uint64_t deadline, struct log *log)
+			   int64_t deadline, struct log *log)
 {
 	unsigned behind = 0;
 	int r = match_invocation(journal, invocation);
@@ -128,7 +120,7 @@ static int read_invocation(sd_journal *journal, const char *invocation, unsigned
 		r = sym_sd_journal_seek_tail(journal);
 	while (r >= 0 && behind < lines && (r = sym_sd_journal_previous(journal)) > 0) {
 		behind++;
-		if (deadline && now_msec() > deadline) {
+		if (deadline && clock_msec() > deadline) {
 			log->cut = true;
 			break;
 		}
@@ -151,7 +143,7 @@ static int read_invocation(sd_journal *journal, const char *invocation, unsigned
 int journal_read(const struct journal_query *query, struct log *log)
 {
 	__attribute__((cleanup(journal_close))) sd_journal *journal = NULL;
-	uint64_t deadline = query->budget_msec ? now_msec() + query->budget_msec : 0;
+	int64_t deadline = query->budget_msec ? clock_msec() + query->budget_msec : 0;
 	int r = journal_open(query->directory, &journal);
 
 	for (size_t i = 0; i < query->invocation_count && r == 0 && !log->cut; i++)

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "scanners/cleanup.h"
+#include "scanners/clock.h"
 #include "scanners/progress.h"
 
 #define SCHEME "unix://"
@@ -40,14 +40,6 @@ struct silence {
 	unsigned msec;
 	uint64_t ran_nsec;
 };
-
-static int64_t now_msec(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail with this clock */
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static unsigned char *put_field(unsigned char *to, int field, const void *data, size_t size)
 {
@@ -153,13 +145,13 @@ static void note_silence(const struct sandbox *sandbox, struct silence *silence)
 static size_t wait_for(const struct inventory *inventory, unsigned wait_msec, struct pollfd *polls,
 		       struct silence *silences, enum shim_health *health)
 {
-	const int64_t end_msec = now_msec() + ROUND_MSEC;
+	const int64_t end_msec = clock_msec() + ROUND_MSEC;
 	int64_t left_msec;
 	size_t left;
 
 	do {
 		left = 0;
-		left_msec = end_msec - now_msec();
+		left_msec = end_msec - clock_msec();
 		if (poll(polls, inventory->sandbox_count, left_msec > 0 ? (int)left_msec : 0) < 0 &&
 		    errno != EINTR)
 			return 0;
