@@ -300,12 +300,13 @@ int oci_image_read(int store_fd, const char *digest, struct oci_image *ret, char
 	struct reading reading = { .store_fd = store_fd, .image.whole = true };
 	int r = read_target(&reading, digest, 0);
 
+	if (r == 0 || r == -ENOMEM)
+		free(take_ptr(reading.problem)); /* of a platform that was left out */
 	if (r < 0) {
 		oci_image_done(&reading.image);
 		*ret_problem = reading.problem;
 		return r;
 	}
-	free(reading.problem); /* of a platform that was left out */
 	*ret = reading.image;
 	return 0;
 }
