@@ -147,6 +147,7 @@ void start_server(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char pid[16];
 
 	memcpy(address.sun_path, config.address, strlen(config.address) + 1);
 	CHECK_EQ(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
@@ -164,7 +165,8 @@ void start_server(void)
 		}
 	}
 	(void)close(fd);
-	put_in(base_fd, "server", text_print("%d", server));
+	(void)snprintf(pid, sizeof(pid), "%d", server);
+	put_in(base_fd, "server", pid);
 }
 
 bool has(int dirfd, const char *name)
@@ -256,6 +258,7 @@ void check_all(const struct salvage *salvage, enum salvage_outcome outcome, cons
 
 void scene_enter(void)
 {
+	cleanup_free char *script = NULL;
 	cleanup_fd int bin = -EBADF;
 
 	/* A disk of our own: the room on it is nobody else's, and syncing costs nothing. */
@@ -270,9 +273,9 @@ void scene_enter(void)
 	config.exec_path = text_print("%s/bin/containerd", base);
 	CHECK_EQ(mkdirat(base_fd, "bin", 0700), 0);
 	bin = dir_open_beneath(base_fd, "bin");
-	put_in(bin, "ctr",
-	       text_print("#!/bin/sh\ncd %s\necho \"$*\" >>calls\ncase \"$*\" in\n*\" images import \"*) . ./import ;;\n"
-			  "*) . ./label ;;\nesac\n", base));
+	script = text_print("#!/bin/sh\ncd %s\necho \"$*\" >>calls\ncase \"$*\" in\n*\" images import \"*) . ./import ;;\n"
+			    "*) . ./label ;;\nesac\n", base);
+	put_in(bin, "ctr", script);
 }
 
 void scene_leave(void)
