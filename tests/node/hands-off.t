@@ -10,9 +10,13 @@ meta_db=$root/io.containerd.metadata.v1.bolt/meta.db
 
 look() { node_snapshot --skip /var/lib/containerd-recover --skip /run/containerd-recover; }
 
+# What containerd began to clear away, its shims' processes end by themselves; so does the probe.
+all_over() { ! look | grep -qE '^process .* (delete |/usr/bin/containerd-recover probe )'; }
+
 # unchanged NAME WHY: preflight leaves all as it is, and says why.
 unchanged() {
     local said status
+    node_until 20 all_over
     look >"$NODE/before"
     said=$(node_run containerd-recover preflight 2>&1)
     status=$?
@@ -181,9 +185,6 @@ like "used TCP port: plan names the page that says more" "$(plan)" "By hand: $pa
 is "used TCP port: no quarantine" "$(node_quarantines)" ""
 is "used TCP port: the root is the same" "$(stat -c %i "$(node_path "$root")")" "$inode"
 node_run systemctl stop containerd
-# What containerd began to clear away, its shims' processes end by themselves.
-all_cleared() { [ "$(look | grep -c '^process .* delete ')" = 0 ]; }
-node_until 20 all_cleared
 unchanged "used TCP port" ""
 node_run systemctl stop listener
 node_run systemctl start containerd
