@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,6 +82,24 @@ int ended_by(pid_t pid)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	return 0;
+}
+
+pid_t answer_nonsense(int fd)
+{
+	pid_t server = fork();
+
+	if (server == 0) {
+		(void)signal(SIGPIPE, SIG_IGN); /* some only look whether anybody listens */
+		for (;;) {
+			int peer = accept(fd, NULL, NULL);
+			char question[1000];
+
+			if (read(peer, question, sizeof(question)) > 0)
+				(void)!write(peer, "nonsense", 8);
+			(void)close(peer);
+		}
+	}
+	return server;
 }
 
 struct process process_of(pid_t pid)

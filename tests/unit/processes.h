@@ -14,6 +14,9 @@ pid_t fork_until_ready(int *ret_ready);
 pid_t spawn_shim(const char *ns, const char *id, const char *socket);
 void be_a_shim(char **argv);
 
+/* A process that answers nonsense to whoever asks at the listening socket @fd, until it is killed. */
+pid_t answer_nonsense(int fd);
+
 /* As the kernel shows it now. */
 struct process process_of(pid_t pid);
 

@@ -20,6 +20,7 @@
 #include "scanners/dir.h"
 #include "scanners/text.h"
 #include "tests/unit/bolt_build.h"
+#include "tests/unit/processes.h"
 #include "tests/unit/tap.h"
 
 const char *base;
@@ -152,18 +153,7 @@ void start_server(void)
 	memcpy(address.sun_path, config.address, strlen(config.address) + 1);
 	CHECK_EQ(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	CHECK_EQ(listen(fd, 5), 0);
-	server = fork();
-	if (server == 0) {
-		(void)signal(SIGPIPE, SIG_IGN);
-		for (;;) {
-			int peer = accept(fd, NULL, NULL);
-			char question[1000];
-
-			if (read(peer, question, sizeof(question)) > 0)
-				(void)!write(peer, "nonsense", 8);
-			(void)close(peer);
-		}
-	}
+	server = answer_nonsense(fd);
 	(void)close(fd);
 	(void)snprintf(pid, sizeof(pid), "%d", server);
 	put_in(base_fd, "server", pid);

@@ -147,18 +147,7 @@ static void test_somebody_answers(void)
 
 	begin();
 	fd = listen_at(SOCKET);
-	server = fork();
-	if (server == 0) {
-		(void)signal(SIGPIPE, SIG_IGN); /* some only look whether anybody listens */
-		for (;;) {
-			int peer = accept(fd, NULL, NULL);
-			char question[1000];
-
-			if (read(peer, question, sizeof(question)) > 0)
-				(void)!write(peer, "nonsense", 8);
-			(void)close(peer);
-		}
-	}
+	server = answer_nonsense(fd);
 	CHECK_EQ(source(&knows), KNOWN_NOTHING);
 	CHECK(!knows);
 	CHECK_EQ(kill(server, SIGKILL), 0);
