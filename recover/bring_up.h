@@ -19,9 +19,9 @@ int bring_down(const struct config *config, const char *command, int *ret_mark);
  * with its time. Nothing is changed any more: @lock, the run's, is closed before
  * the start, so that it and those that follow can be cured meanwhile, and Ctrl-C
  * ends the wait. One that takes longer than usual is told of; it ends early where
- * systemd has given the unit up. Returns 0, or a negative errno which was logged. A containerd
- * whose CRI is disabled, or cannot be asked for want of libcurl, counts as up
- * when the unit says so.
+ * systemd has given the unit up. Returns 0, or a negative errno which was logged.
+ * A containerd whose CRI is disabled, or cannot be asked for want of libcurl, counts
+ * as up when the unit says so.
  */
 int bring_up(const struct config *config, int *lock, int *mark);
 

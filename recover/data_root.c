@@ -160,7 +160,7 @@ static bool is_read_only(int fd)
 	return fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_RDONLY);
 }
 
-/* @path has no links in it; of those there would be, none is followed out of there. */
+/* @path has no links in it. Wherever it leads by then, only the same directory is taken. */
 static int open_by_host(const char *path, int same_fd)
 {
 	cleanup_fd int host_fd = open("/proc/1/root", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -43,13 +43,12 @@ int data_root_open_any(const char *root, struct data_root *ret);
 bool data_root_jails_hold(const struct data_root *place, const char *path);
 
 /*
- * In a unit's sandbox, which shows the disk read-only: open what holds the jails
- * of @place anew, by PID 1's mounts. For deleting in them; what is no jail stays
- * read-only. Only the same directories are taken, and only for a jail that cannot
- * be written to otherwise.
+ * In a unit's sandbox, which shows the disk read-only: open what holds a jail
+ * of @place anew, by PID 1's mounts, for deleting in that jail. Only the same
+ * directory is taken, and only for a jail that cannot be written to otherwise.
  *
- * Returns 0, also where there is nothing to do, or a negative errno with @place
- * as it was: -EROFS where the disk itself is read-only, -ESTALE where PID 1 has
+ * Returns 0, also where there is nothing to do, or a negative errno, with the jail
+ * that it is of as it was: -EROFS where the disk itself is read-only, -ESTALE where PID 1 has
  * something else at that path.
  */
 int data_root_use_host_mounts(struct data_root *place);

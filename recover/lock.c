@@ -1,10 +1,11 @@
 #include "recover/lock.h"
-#include "scanners/clock.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <sys/file.h>
 #include <time.h>
+
+#include "scanners/clock.h"
 
 enum { PAUSE_MSEC = 2 }; /* host-local and iptables hold theirs for a few milliseconds */
 

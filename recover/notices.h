@@ -1,5 +1,5 @@
 /*
- * What `plan` says besides its decision: things no rule acts on, which keep a node
+ * What `plan` and `scan` say besides the decision: things no rule acts on, which keep a node
  * from running pods all the same while nothing is wrong with containerd's start.
  */
 #ifndef RECOVER_NOTICES_H
