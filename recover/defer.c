@@ -12,6 +12,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/pending.h"
 #include "recover/roots.h"
 #include "recover/purge/purge.h"
 #include "recover/report_store.h"
@@ -132,21 +133,21 @@ static void note_kept(int records_fd, const struct situation *s, const char *tic
 static int set_aside(struct situation *s, const struct decision *decision, int records_fd,
 		     struct defer_report *ret)
 {
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	cleanup_fd int state_fd = dir_open_path(s->config.state);
 	cleanup_fd int root_aside = -EBADF, state_aside_fd = -EBADF;
 	cleanup_free char *aside = NULL;
 	struct defer_report report = { 0 };
 	/* Before the move: killed behind it, the purge must still come. And before the
 	 * ticket: where this cannot be written, none is left behind at each start. */
-	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
+	int r = pending_mark(records_fd);
 
 	if (r == 0)
 		r = roots_note(records_fd, s->config.unit, s->place.root);
 	if (r == 0)
 		r = begin(s, decision, &ticket);
 	if (r == 0) /* a purge that saw no ticket may have taken it away, which is rare */
-		(void)file_replace(records_fd, "pending", "", 0, 0600);
+		(void)pending_mark(records_fd);
 	if (r == 0)
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r == 0)

@@ -24,8 +24,6 @@
 
 enum { PASSES_MAX = 10 };
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 /* Who runs containers under names of his own may have made one again. Returns a
  * shallow copy of what is still lost: free() its array. */
 static int still_lost(const struct config *config, const struct inventory *lost,

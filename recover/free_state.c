@@ -13,6 +13,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/pending.h"
 #include "recover/remnant.h"
 #include "recover/report.h"
 #include "recover/report_store.h"
@@ -152,8 +153,7 @@ static int act(struct situation *s, const struct decision *decision, const struc
 	if (r < 0)
 		return r;
 	/* Before anything is moved: killed right behind it, `finish` must still come. */
-	if (file_replace(records_fd, "pending", "", 0, 0600) < 0)
-		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
+	pending_try_to_mark(records_fd);
 	r = carry_out(s, lost, report->id, &record.stages, &result);
 	/* Tried, whatever came of it: what did not help is not tried twice in a row. */
 	if (history_append(records_fd, s->config.unit, "free-state", report->id, decision->rule->id) < 0)

@@ -12,6 +12,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/pending.h"
 #include "recover/quarantine.h"
 #include "recover/report_store.h"
 #include "recover/roots.h"
@@ -20,8 +21,6 @@
 #include "scanners/metadata.h"
 
 enum { BUSY_TRIES = 20, BUSY_PAUSE_MSEC = 50 };
-
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
 int incident_lost(const struct inventory *inventory, struct inventory *ret)
 {
@@ -171,13 +170,6 @@ static int begin(const struct situation *s, const struct decision *decision,
 	return r;
 }
 
-/* For the background units: something is, or is about to be, left to do. */
-static void mark_pending(int records_fd)
-{
-	if (file_replace(records_fd, "pending", "", 0, 0600) < 0)
-		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
-}
-
 json_t *incident_report_to_json(const struct incident_report *report)
 {
 	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "sandboxes", (int)report->sandboxes, "processes",
@@ -225,7 +217,7 @@ static int carry_out(struct situation *s, const struct decision *decision,
 	if (r < 0)
 		return r;
 	/* Before the move: killed right behind it, the sweep must still come. */
-	mark_pending(records_fd);
+	pending_try_to_mark(records_fd);
 	r = clear_and_move(s, decision, lost, ticket, records_fd, report);
 	if (r < 0)
 		return r;
@@ -389,7 +381,7 @@ static void book(const struct config *config, const struct ticket *ticket)
 	if (records_fd < 0)
 		return;
 	if (!ticket->stages.done[STAGE_SWEEP])
-		mark_pending(records_fd);
+		pending_try_to_mark(records_fd);
 	if (history_has(records_fd, "quarantine", ticket->id) == 0 &&
 	    history_append(records_fd, config->unit, "quarantine", ticket->id, "resumed") < 0)
 		log_warning("cannot write the history; the cool-down will not hold");

@@ -25,7 +25,6 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define INDEX "containerd-recover-keep.json"
 
 enum { LOCK_TRIES = 20, PODS_NAMED = 20 };

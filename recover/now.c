@@ -20,8 +20,6 @@
 #include "recover/stopwatch.h"
 #include "scanners/cleanup.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 /* Looks and decides. Returns 0, or a negative errno which was logged. */
 static int judge(const struct cli *cli, bool down, struct situation *ret_situation,
 		 struct decision *ret_decision)

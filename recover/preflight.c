@@ -236,7 +236,7 @@ static void forget(const char *unit)
 static void look_closer(struct config *config, bool failed, int64_t since)
 {
 	cleanup_situation struct situation s = SITUATION_NONE;
-	cleanup_ticket struct ticket begun = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	struct situation_options options = { .down = true, .whole_tree = failed };
 	struct decision decision;
 	int mended = 0, r;

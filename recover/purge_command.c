@@ -15,15 +15,13 @@
 #include <unistd.h>
 
 #include "recover/command.h"
-#include "recover/file.h"
 #include "recover/log.h"
 #include "recover/notify.h"
+#include "recover/pending.h"
 #include "recover/roots.h"
 #include "recover/situation.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
-
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
 static volatile sig_atomic_t stop_asked;
 
@@ -292,10 +290,9 @@ static void unmark_pending(const struct data_root *place)
 	cleanup_fd int records_fd = dir_open_path(RECORDS_PATH);
 
 	if (records_fd < 0 || is_something_left(place, records_fd) ||
-	    unlinkat(records_fd, "pending", 0) < 0 || !is_something_left(place, records_fd))
+	    unlinkat(records_fd, PENDING_NAME, 0) < 0 || !is_something_left(place, records_fd))
 		return;
-	if (file_replace(records_fd, "pending", "", 0, 0600) < 0)
-		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
+	pending_try_to_mark(records_fd);
 }
 
 static int run_all(struct purge_run *run)

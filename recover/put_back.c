@@ -9,13 +9,12 @@
 #include "recover/history.h"
 #include "recover/in_use.h"
 #include "recover/log.h"
+#include "recover/pending.h"
 #include "recover/quarantine.h"
 #include "recover/report_store.h"
 #include "recover/unit.h"
 #include "scanners/cleanup.h"
 #include "scanners/lock_holder.h"
-
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
 enum { LOCK_TRIES = 150, STOP_PATIENCE_SEC = 10 };
 
@@ -255,8 +254,7 @@ int put_back(const struct config_overrides *paths, const struct config *config, 
 		return -EBUSY;
 	}
 	/* Before the first pod ends: killed behind that, what is left of them is swept. */
-	if (records_fd < 0 || file_replace(records_fd, "pending", "", 0, 0600) < 0)
-		log_warning("cannot mark the background work as pending; `containerd-recover finish` does it by hand");
+	pending_try_to_mark(records_fd);
 	r = incident_lost(&s.inventory, &lost);
 	if (r == 0)
 		r = clear_and_swap(&s, &ticket, &begun, &lost, report);

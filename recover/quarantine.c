@@ -371,7 +371,7 @@ int quarantine_mend_restore(const struct data_root *place, struct ticket *ticket
 
 static int put_in_place(const struct data_root *place, const char *id)
 {
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	uint64_t waiting;
 	int r = ticket_open(place, id, &ticket);
 

@@ -12,7 +12,6 @@
 #include "scanners/dir.h"
 #include "scanners/text.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define FREED "freed"
 
 enum { MANIFEST_MAX = 64 << 20 };

@@ -18,8 +18,6 @@
 #include "recover/stopwatch.h"
 #include "scanners/cleanup.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 enum { LOCK_TRIES = 150 };
 
 /* Returns whether nobody works on the ticket, waiting for a sweep's seconds. */

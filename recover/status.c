@@ -28,8 +28,6 @@
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 struct gathered {
 	struct config config;
 	struct policy policy;

@@ -21,8 +21,6 @@
 
 enum { MANIFEST_MAX = 64 << 20, ID_TRIES = 16 };
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 int ticket_make_id(char id[TICKET_ID])
 {
 	time_t now = time(NULL);

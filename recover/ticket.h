@@ -13,6 +13,7 @@
 #ifndef RECOVER_TICKET_H
 #define RECOVER_TICKET_H
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,8 @@ struct ticket {
 	uint64_t old_ino, fresh_ino; /* of the root that was judged, and of <id>/root as made */
 	int64_t created_sec;
 };
+
+#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 
 enum ticket_state {
 	TICKET_BEGUN,	 /* the old root still stands */

@@ -16,6 +16,7 @@
 #include "recover/file.h"
 #include "recover/history.h"
 #include "recover/log.h"
+#include "recover/pending.h"
 #include "recover/roots.h"
 #include "scanners/cleanup.h"
 #include "scanners/dir.h"
@@ -50,10 +51,10 @@ static int move(int root_fd, const struct ticket *ticket)
 int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 			char ret_id[TICKET_ID])
 {
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	cleanup_fd int records_fd = file_make_dirs(RECORDS_PATH, 0700);
 	/* Before anything is moved: killed right behind it, `finish` must still come. */
-	int r = records_fd < 0 ? records_fd : file_replace(records_fd, "pending", "", 0, 0600);
+	int r = pending_mark(records_fd);
 	int moved;
 
 	if (r == 0)
@@ -61,7 +62,7 @@ int tmpmounts_set_aside(struct situation *s, const struct decision *decision,
 	if (r == 0)
 		r = begin(s, decision, &ticket);
 	if (r == 0) /* a purge that saw no ticket may have taken it away, which is rare */
-		(void)file_replace(records_fd, "pending", "", 0, 0600);
+		(void)pending_mark(records_fd);
 	if (r == 0)
 		r = stage_begin(&ticket.stages, STAGE_DEFER);
 	if (r < 0)

@@ -23,7 +23,7 @@
 
 static const char *base;
 static struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
-static struct ticket ticket = { .fd = -EBADF, .stages.fd = -EBADF };
+static struct ticket ticket = TICKET_NONE;
 
 static void make(const char *name)
 {

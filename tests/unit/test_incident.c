@@ -26,7 +26,6 @@
 #include "tests/unit/world.h"
 
 #define PENDING RECORDS_PATH "/pending"
-#define NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define NOWHERE { .parent_fd = -EBADF, .root_fd = -EBADF }
 
 static const struct config config = {
@@ -71,7 +70,7 @@ static void test_undone_without_a_record(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		cleanup_data_root struct data_root place = NOWHERE;
-		cleanup_ticket struct ticket ticket = NONE;
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		world_begin();
 		begin(&place, &ticket);
@@ -90,8 +89,8 @@ static void test_undone_without_a_record(void)
 static void test_nothing_is_moved_under_a_running_containerd(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	cleanup_fd int lock = -EBADF;
 	char id[TICKET_ID];
 
@@ -124,8 +123,8 @@ static void test_nothing_is_moved_under_a_running_containerd(void)
 static void test_one_that_is_begun_is_handed_back(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket begun = NONE;
-	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
+	struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	for (int i = 0; i < 2; i++) {
@@ -142,8 +141,8 @@ static void test_one_that_is_begun_is_handed_back(void)
 static void test_what_is_finished_is_left(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket begun = NONE;
-	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
+	struct ticket ticket = TICKET_NONE;
 	int lock;
 
 	world_begin();
@@ -185,8 +184,8 @@ static void test_what_is_finished_is_left(void)
 static void test_a_smaller_remedy_is_not_gone_on_with(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket begun = NONE;
-	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
+	struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -205,8 +204,8 @@ static void test_a_smaller_remedy_is_not_gone_on_with(void)
 static void test_an_unfinished_ticket_in_use_is_not_passed_over(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket begun = NONE;
-	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
+	struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -224,7 +223,7 @@ static void test_no_quarantine_is_begun_beside_an_unfinished_one(void)
 	cleanup_data_root struct data_root place = NOWHERE;
 	char *argv[] = { (char *)"preflight", (char *)"--root=" ROOT, (char *)"--state=" STATE, NULL };
 	cleanup_tickets char **ids = NULL;
-	struct ticket ticket = NONE;
+	struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -243,8 +242,8 @@ static void test_no_quarantine_is_begun_beside_an_unfinished_one(void)
 static void test_a_ticket_of_a_root_that_is_gone_is_taken_back(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -275,8 +274,8 @@ static void test_a_ticket_of_a_root_that_is_gone_is_taken_back(void)
 static void test_a_ticket_taken_back_but_not_put_away_is_put_away(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -291,8 +290,8 @@ static void test_a_ticket_taken_back_but_not_put_away_is_put_away(void)
 static void test_nothing_is_taken_from_a_quarantine_without_its_manifest(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -307,8 +306,8 @@ static void test_nothing_is_taken_from_a_quarantine_without_its_manifest(void)
 static void test_a_restore_that_moved_nothing_is_called_off(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	ino_t fresh;
 	char id[TICKET_ID];
 
@@ -338,8 +337,8 @@ static void test_a_restore_that_moved_nothing_is_called_off(void)
 static void test_a_restore_over_an_unused_root_is_finished(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	ino_t old;
 
 	world_begin();
@@ -358,8 +357,8 @@ static void test_a_restore_over_an_unused_root_is_finished(void)
 static void test_a_restore_that_moved_a_part_is_finished(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
-	cleanup_ticket struct ticket begun = NONE;
+	struct ticket ticket = TICKET_NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 
 	world_begin();
 	CHECK_EQ(mount("tmpfs", ROOT, "tmpfs", 0, "size=1M"), 0);
@@ -447,7 +446,7 @@ static void test_what_a_fresh_root_makes_lost(void)
 static bool fails_at(const char *call, int n)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket begun = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	struct incident_report report = { .failed = 99 };
 	bool fired, aside;
 	int r;
@@ -512,7 +511,7 @@ static void test_a_root_with_something_else_in_it_stays(void)
 /* What the cool-down could not see later is not done at all. */
 static void test_nothing_is_done_that_cannot_be_written_down(void)
 {
-	cleanup_ticket struct ticket begun = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 
 	world_begin();
 	CHECK_EQ(mount("none", RECORDS_PATH, "tmpfs", 0, "size=4k"), 0);
@@ -530,7 +529,7 @@ static void test_nothing_is_done_that_cannot_be_written_down(void)
 static void check_kept_behind(enum stage stage)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket ticket = NONE, begun = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE, begun = TICKET_NONE;
 
 	world_begin();
 	begin(&place, &ticket);
@@ -541,7 +540,7 @@ static void check_kept_behind(enum stage stage)
 	CHECK(world_has(JAIL));
 	CHECK_EQ(ticket_state(&ticket), TICKET_UNDONE);
 	ticket_done(&ticket);
-	ticket = (struct ticket)NONE;
+	ticket = (struct ticket)TICKET_NONE;
 	CHECK_EQ(umount2(RECORDS_PATH, MNT_DETACH), 0);
 	CHECK_EQ(mend(&begun), 0);
 	CHECK(!world_has(JAIL));
@@ -607,7 +606,7 @@ static void test_a_root_is_noted_once(void)
 static void test_a_purge_without_a_root_forgets_nothing(void)
 {
 	cleanup_data_root struct data_root place = NOWHERE;
-	struct ticket ticket = NONE;
+	struct ticket ticket = TICKET_NONE;
 	char *argv[] = { (char *)"purge", (char *)"--wait", NULL };
 	pid_t child;
 	int status;

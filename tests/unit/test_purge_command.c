@@ -69,7 +69,7 @@ static void open_it(const struct made *q, struct data_root *place, struct ticket
 static void mark(const struct made *q, enum stage stage, bool done)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	open_it(q, &place, &ticket);
 	CHECK_EQ(stage_begin(&ticket.stages, stage), 0);
@@ -81,7 +81,7 @@ static void mark(const struct made *q, enum stage stage, bool done)
 static void make(struct made *q, json_t *lost, bool move)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	json_auto_t *manifest = json_pack("{s:O?}", "lost", lost);
 
 	CHECK_EQ(data_root_open(ROOT, &place), 0);
@@ -105,7 +105,7 @@ static void begin(struct made *q, const char *conf)
 static void put_back(const struct made *q)
 {
 	cleanup_data_root struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
-	cleanup_ticket struct ticket ticket = { .fd = -EBADF, .stages = { .fd = -EBADF } };
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	open_it(q, &place, &ticket);
 	CHECK_EQ(quarantine_restore(&place, &ticket), 0);

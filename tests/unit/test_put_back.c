@@ -21,7 +21,6 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/world.h"
 
-#define NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define NOWHERE { .parent_fd = -EBADF, .root_fd = -EBADF }
 #define PENDING RECORDS_PATH "/pending"
 
@@ -44,7 +43,7 @@ static void begin(bool used)
 {
 	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	old = world_inode(ROOT);
@@ -79,7 +78,7 @@ static void open_ticket(const char *which, struct ticket *ticket)
 /* Nothing was moved, and nothing was begun that a later run would go on with. */
 static void check_untouched(void)
 {
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	CHECK_EQ(world_inode(ROOT), fresh);
 	world_run("test \"$(cat " META ")\" = new && test $(ls " JAIL " | wc -l) = 1");
@@ -91,7 +90,7 @@ static void check_untouched(void)
 
 static void test_a_root_comes_back(void)
 {
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	begin(true);
 	CHECK_EQ(restore(), 0);
@@ -114,7 +113,7 @@ static void test_a_root_comes_back(void)
 /* Nothing is in the root that stands: it is no quarantine. What runs is cleared all the same. */
 static void test_over_an_unused_root(void)
 {
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	begin(false);
 	CHECK_EQ(restore(), 0);
@@ -132,7 +131,7 @@ static void test_it_is_locked(void)
 {
 	struct situation_options options = { .overrides = paths };
 	cleanup_situation struct situation s = SITUATION_NONE;
-	cleanup_ticket struct ticket ticket = NONE, other = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE, other = TICKET_NONE;
 
 	begin(true);
 	CHECK_EQ(situation_look(&options, NULL, &s), 0);
@@ -159,7 +158,7 @@ static void test_what_cannot_be_put_back(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct situation_options options = { .overrides = paths };
 		cleanup_situation struct situation s = SITUATION_NONE;
-		cleanup_ticket struct ticket ticket = NONE;
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		begin(true);
 		CHECK_EQ(tap_shell("cd " JAIL "/* && %s", cases[i].command), 0);
@@ -167,7 +166,7 @@ static void test_what_cannot_be_put_back(void)
 		if (!CHECK_EQ(put_back_open(&s, id, false, &ticket), -EINVAL))
 			printf("# %s\n", cases[i].command);
 		ticket_done(&ticket);
-		ticket = (struct ticket)NONE;
+		ticket = (struct ticket)TICKET_NONE;
 		situation_done(&s);
 		if (cases[i].mended)
 			continue;
@@ -228,7 +227,7 @@ static void test_what_somebody_uses_stays(void)
 /* A sweep is over in a moment. */
 static void test_who_works_on_it_is_waited_for(void)
 {
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	pid_t child;
 
 	begin(true);
@@ -249,7 +248,7 @@ static void test_an_unfinished_quarantine_is_gone_on_with(void)
 {
 	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	char begun[TICKET_ID];
 
 	for (int used = 0; used < 2; used++) {
@@ -258,7 +257,7 @@ static void test_an_unfinished_quarantine_is_gone_on_with(void)
 		CHECK_EQ(ticket_create(&place, manifest, &ticket), 0);
 		(void)strcpy(begun, ticket.id);
 		ticket_done(&ticket);
-		ticket = (struct ticket)NONE;
+		ticket = (struct ticket)TICKET_NONE;
 		{
 			struct incident_report report = { 0 };
 
@@ -270,7 +269,7 @@ static void test_an_unfinished_quarantine_is_gone_on_with(void)
 		open_ticket(begun, &ticket);
 		CHECK_EQ(ticket_state(&ticket), TICKET_MOVED);
 		ticket_done(&ticket);
-		ticket = (struct ticket)NONE;
+		ticket = (struct ticket)TICKET_NONE;
 	}
 }
 
@@ -279,7 +278,7 @@ static void test_nothing_is_begun_beside_one_that_cannot_be_mended(void)
 {
 	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 	struct incident_report report = { 0 };
 
 	begin(true);
@@ -293,7 +292,7 @@ static void test_nothing_is_begun_beside_one_that_cannot_be_mended(void)
 /* Of a restore that failed or was killed: what a later run makes of it. Both roots are there. */
 static ino_t mended(void)
 {
-	cleanup_ticket struct ticket begun = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	cleanup_data_root struct data_root place = NOWHERE;
 
 	open_place(&place);
@@ -318,7 +317,7 @@ static bool fails_at(const char *call, int n, int times)
 	fired = fault_fired();
 	stands = world_inode(ROOT);
 	if (r == 0) { /* what stood can be had back in turn */
-		cleanup_ticket struct ticket ticket = NONE;
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		ok = CHECK(*report.id) && CHECK_EQ(stands, old);
 		CHECK_EQ(tap_shell("grep -q new " JAIL "/%s/root/io.containerd.metadata.v1.bolt/meta.db", report.id), 0);
@@ -326,7 +325,7 @@ static bool fails_at(const char *call, int n, int times)
 		open_ticket(report.id, &ticket);
 		ok = CHECK_EQ(ticket_state(&ticket), TICKET_MOVED) && ok;
 	} else {
-		cleanup_ticket struct ticket ticket = NONE;
+		cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 		open_ticket(id, &ticket);
 		ok = CHECK(stands == old || stands == fresh);
@@ -360,7 +359,7 @@ static bool fails_on_a_mount_at(const char *call, int n)
 	json_auto_t *manifest = json_pack("{s:{s:[], s:b}}", "lost", "sandboxes", "complete", 1);
 	struct incident_report report = { 0 };
 	cleanup_data_root struct data_root place = NOWHERE;
-	cleanup_ticket struct ticket ticket = NONE, begun = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE, begun = TICKET_NONE;
 	bool fired;
 	int r;
 
@@ -372,7 +371,7 @@ static bool fails_on_a_mount_at(const char *call, int n)
 	CHECK_EQ(quarantine_move(&place, &ticket), 0);
 	(void)strcpy(id, ticket.id);
 	ticket_done(&ticket);
-	ticket = (struct ticket)NONE;
+	ticket = (struct ticket)TICKET_NONE;
 	world_run("mkdir " ROOT "/io.containerd.metadata.v1.bolt && echo new >" META);
 	fault_arm(call, n, EIO);
 	r = put_back(&paths, &config, id, &report);
@@ -383,7 +382,7 @@ static bool fails_on_a_mount_at(const char *call, int n)
 	if (begun.fd >= 0)
 		CHECK_EQ(incident_undo(&config, &place, &begun), 0);
 	ticket_done(&begun);
-	begun = (struct ticket)NONE;
+	begun = (struct ticket)TICKET_NONE;
 	if (!CHECK_EQ(tap_shell("grep -q '%s' " META, r == 0 ? "old" : "old\\|new"), 0))
 		printf("# %s, call %d: %d\n", call, n, r);
 	world_run("test $(cat $(find " ROOT " -name meta.db) | sort | tr -d '\\n') = newold");
@@ -526,7 +525,7 @@ static void test_the_command_asks(void)
 /* A dry run neither waits for who works on it, nor ends their work. */
 static void test_the_command_only_looks(void)
 {
-	cleanup_ticket struct ticket ticket = NONE;
+	cleanup_ticket struct ticket ticket = TICKET_NONE;
 
 	begin(true);
 	open_ticket(id, &ticket);

@@ -17,7 +17,6 @@
 #include "tests/unit/tap.h"
 #include "tests/unit/world.h"
 
-#define NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
 #define NOWHERE { .parent_fd = -EBADF, .root_fd = -EBADF }
 
 static const struct config config = {
@@ -46,14 +45,14 @@ static int mend(struct ticket *begun)
 /* `status` looks at it just now: containerd's start is not to fail over that. */
 static void test_who_only_looks_is_waited_for(void)
 {
-	cleanup_ticket struct ticket begun = NONE;
+	cleanup_ticket struct ticket begun = TICKET_NONE;
 	int ready;
 	pid_t child;
 
 	world_begin();
 	child = fork_until_ready(&ready);
 	if (child == 0) {
-		struct ticket ticket = NONE;
+		struct ticket ticket = TICKET_NONE;
 
 		begin(&ticket);
 		(void)close(ready);
@@ -67,8 +66,8 @@ static void test_who_only_looks_is_waited_for(void)
 /* One that cannot be looked at does not keep another one from being finished. */
 static void test_one_of_two_is_in_use(void)
 {
-	cleanup_ticket struct ticket in_use = NONE, begun = NONE;
-	struct ticket ticket = NONE;
+	cleanup_ticket struct ticket in_use = TICKET_NONE, begun = TICKET_NONE;
+	struct ticket ticket = TICKET_NONE;
 
 	world_begin();
 	begin(&ticket);
@@ -85,7 +84,7 @@ static int resume(const char *call, int n)
 	struct sandbox sandbox = { .ns = (char *)"k8s.io", .id = (char *)"since", .from_bundle = true };
 	struct situation s = SITUATION_NONE;
 	struct incident_report report = { 0 };
-	struct ticket ticket = NONE;
+	struct ticket ticket = TICKET_NONE;
 	int r;
 
 	world_begin();

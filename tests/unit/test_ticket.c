@@ -9,8 +9,6 @@
 #include "scanners/cleanup.h"
 #include "tests/unit/tap.h"
 
-#define TICKET_NONE { .fd = -EBADF, .stages = { .fd = -EBADF } }
-
 static struct data_root place = { .parent_fd = -EBADF, .root_fd = -EBADF };
 static int records;
 
